@@ -1,0 +1,55 @@
+"""What goes on the record: who acted, what happened, and how the record is written down."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who acts, as they are at that moment: a snapshot, so that history does not change with the person.
+
+    `kind` is `person`, `command` or `worker`; `session` is a fingerprint, never the session's key.
+    """
+
+    kind: str
+    name: str
+    role: str = ""
+    address: str = ""
+    session: str = ""
+    request_id: str = ""
+
+
+class Event(StrEnum):
+    """Everything that the portal puts on the record."""
+
+    ORGANIZATION_ADDED = "organization.added"
+    ORGANIZATION_EDITED = "organization.edited"
+    ORGANIZATION_DISABLED = "organization.disabled"
+    ORGANIZATION_ENABLED = "organization.enabled"
+    ORGANIZATION_VERIFIED = "organization.verified"
+    ORGANIZATION_PINNED = "organization.pinned"
+    KEYS_REPLACED = "keys.replaced"
+    KEYS_UNREADABLE = "organization.credential_unreadable"
+    READ_CHANGED = "read.changed"
+    KEYS_REFUSED = "organization.credentials_rejected"
+    IDENTITY_MISMATCH = "organization.identity_mismatch"
+    TLS_FAILURE = "api.tls_failure"
+    REDIRECT_REFUSED = "api.redirect_refused"
+    STATUS_CHANGED_OUTSIDE = "status.external_change"
+    PAIR_FOUND = "pair.found"
+    PAIR_MOVED = "pair.moved"
+    PAIR_PARTED = "pair.parted"
+    PAIR_NAMED = "pair.named"
+    PERSON_ADDED = "person.added"
+    PASSWORD_SET = "person.password_set"  # noqa: S105 - the event, not a password
+    WORKER_RESUMED = "worker.resumed"
+
+
+def canonical(data: Mapping[str, Any]) -> str:
+    """Give the one text form of an entry's data: JSON with sorted keys, no spaces, nothing escaped that need not be."""
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=str)

@@ -1,0 +1,115 @@
+"""What does HAMR say about one organization, and what came of asking?"""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum, StrEnum
+from uuid import UUID
+
+from .organizations import Spelling
+
+
+class HamrStatus(IntEnum):
+    """The statuses that the API documents. Another number may come: `name_of` shows it and maps it to none of these."""
+
+    UNSPECIFIED = 0
+    ONBOARDING = 1
+    PASSIVE = 2
+    FAILOVER = 3
+    ACTIVE = 4
+    RECOVERY = 5
+
+
+def known_status(number: int | None) -> HamrStatus | None:
+    """Give the documented status of a number, or None when the number is not documented."""
+    return next((status for status in HamrStatus if status == number), None)
+
+
+def name_of(number: int) -> str:
+    """Give a status's name, or `Unknown status N`."""
+    known = known_status(number)
+    return known.name if known is not None else f"Unknown status {number}"
+
+
+@dataclass(frozen=True)
+class Connection:
+    """One organization's own view of its HAMR connection, as read at one moment.
+
+    `modified_at` is UTC; recorded answers give no zone, and UTC is assumed for them.
+    `target_datacenter` and `own_datacenter` are as answered; `site_of_datacenter` compares their forms.
+    """
+
+    organization_uuid: UUID
+    status: int
+    is_primary: bool
+    modified_at: datetime | None
+    modified_by: str
+    target_uuid: UUID | None
+    target_name: str
+    target_datacenter: str
+    own_datacenter: str
+    spelling: Spelling
+
+
+class ReadOutcome(StrEnum):
+    """What came of one read."""
+
+    ANSWERED = "ANSWERED"
+    NO_CONNECTION = "NO_CONNECTION"
+    NO_ANSWER = "NO_ANSWER"
+    KEY_REFUSED = "KEY_REFUSED"
+    WRONG_ORGANIZATION = "WRONG_ORGANIZATION"
+    RATE_LIMITED = "RATE_LIMITED"
+    REFUSED = "REFUSED"
+    SERVER_ERROR = "SERVER_ERROR"
+    UNREADABLE = "UNREADABLE"
+    KEYS_UNREADABLE = "KEYS_UNREADABLE"
+
+
+_HARMLESS = frozenset({"\n", "\t"})
+
+
+def sanitized(text: str, limit: int) -> str:
+    """Give text that is safe to store and show: control, format and lone surrogate characters become U+FFFD.
+
+    At most `limit` characters are kept; where more are cut, the last one is an ellipsis.
+    """
+    head = text[: limit + 1]
+    clean = "".join(
+        character
+        if character in _HARMLESS or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+        else "\N{REPLACEMENT CHARACTER}"
+        for character in head
+    )
+    return clean if len(clean) <= limit else clean[: limit - 1] + "…"
+
+
+LONGEST_ASKED = 300.0
+"""Seconds that a 429 may keep the portal from reading, at most, whatever it asks for."""
+
+REFUSED_WAIT = 300.0
+"""Seconds until keys that were refused are tried again by themselves: polling must not lock them out."""
+
+LONGEST_WAIT = 60.0
+"""Seconds between reads of what keeps failing, at most."""
+
+PATIENCE = 3
+"""So many failed reads in a row are repeated at the usual pace before reading backs off."""
+
+_NEEDS_A_PERSON = frozenset({ReadOutcome.KEY_REFUSED, ReadOutcome.WRONG_ORGANIZATION})
+
+
+def seconds_until_next_read(
+    outcome: ReadOutcome, *, repeats: int, interval: float, retry_after: float | None = None
+) -> float:
+    """Give how long to wait after a read: `repeats` counts this outcome in a row, `retry_after` is what a 429 asks."""
+    if outcome in (ReadOutcome.ANSWERED, ReadOutcome.NO_CONNECTION):
+        return interval
+    if outcome in _NEEDS_A_PERSON:
+        return max(interval, REFUSED_WAIT)
+    if outcome is ReadOutcome.RATE_LIMITED:
+        return max(interval, min(retry_after or 0.0, LONGEST_ASKED))
+    doublings = min(max(0, repeats - PATIENCE), 10)
+    return max(interval, min(interval * 2.0**doublings, LONGEST_WAIT))

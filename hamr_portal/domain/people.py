@@ -1,0 +1,52 @@
+"""Who may do what? One table, from which the views, the tests and the docs are driven."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """What a person is; a person has exactly one role, and nothing beyond it."""
+
+    VIEWER = "VIEWER"
+    OPERATOR = "OPERATOR"
+    APPROVER = "APPROVER"
+    ADMIN = "ADMIN"
+    AUDITOR = "AUDITOR"
+
+    @property
+    def word(self) -> str:
+        """Give the word that people read and type."""
+        return self.value.lower()
+
+
+class Action(StrEnum):
+    """What a view or a service may ask to be allowed."""
+
+    SEE_STATUS = "SEE_STATUS"
+    READ_NOW = "READ_NOW"
+    MANAGE_ORGANIZATIONS = "MANAGE_ORGANIZATIONS"
+    NAME_PAIRS = "NAME_PAIRS"
+
+
+_EVERYBODY = frozenset({Action.SEE_STATUS, Action.READ_NOW})
+
+ALLOWED: Mapping[Role, frozenset[Action]] = {
+    Role.VIEWER: _EVERYBODY,
+    Role.OPERATOR: _EVERYBODY,
+    Role.APPROVER: _EVERYBODY,
+    Role.AUDITOR: _EVERYBODY,
+    Role.ADMIN: _EVERYBODY | {Action.MANAGE_ORGANIZATIONS, Action.NAME_PAIRS},
+}
+"""What each role may do. Nothing else decides: no superuser, no group, no flag."""
+
+
+def may(role: Role | None, action: Action) -> bool:
+    """Tell whether a role allows an action; nobody without a role may do anything."""
+    return role is not None and action in ALLOWED[role]
+
+
+def roles_for(action: Action) -> list[Role]:
+    """Give the roles that allow an action, for the sentence that says who can help."""
+    return [role for role in Role if may(role, action)]
