@@ -1,0 +1,17 @@
+from ._client import Answer, HamrClient
+from ._errors import Foreign, HamrError, NotSent, OutcomeUnknown, Phase, Rejected, Untrusted
+from ._payloads import NotCopied, request_body
+
+__all__ = [
+    "Answer",
+    "Foreign",
+    "HamrClient",
+    "HamrError",
+    "NotCopied",
+    "NotSent",
+    "OutcomeUnknown",
+    "Phase",
+    "Rejected",
+    "Untrusted",
+    "request_body",
+]
