@@ -1,0 +1,19 @@
+"""Which organizations belong together, and under which name?"""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models.functions import Lower
+
+
+class Pair(models.Model):
+    """Two organizations that named each other once; their columns are kept on the organizations (`sides`)."""
+
+    name = models.CharField(max_length=140)
+    found_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(Lower("name"), name="pair_name_once")]
+
+    def __str__(self) -> str:
+        return self.name
