@@ -1,0 +1,189 @@
+"""How is an organization asked for its view?
+
+A read has three steps, so that no transaction is open on the wire: `claim` takes leases in the database, `fetch` asks
+the API and touches no database, and `readings.store` writes what came of it. The worker and "read now" take the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cache
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from hamr_portal.crypto import KeyRing, KeyRingUnusable, SealBroken
+from hamr_portal.domain.connections import REFUSED_WAIT, Connection, ReadOutcome, sanitized
+from hamr_portal.domain.organizations import Credentials, Site
+from hamr_portal.hamr_client import Answer, HamrClient, HamrError
+from hamr_portal.models import Organization, Snapshot
+
+from . import keys
+
+LEASE_MARGIN = 15.0
+"""Seconds that a lease outlives the deadline of its read, for storing the answer."""
+
+
+@cache
+def client() -> HamrClient:
+    """Give the one client of this process; its TLS context is shared by all calls."""
+    proxies = {"http": settings.HAMR_PROXY, "https": settings.HAMR_PROXY} if settings.HAMR_PROXY else None
+    return HamrClient(connect_timeout=settings.HAMR_CONNECT_TIMEOUT, proxies=proxies)
+
+
+@dataclass(frozen=True)
+class Flight:
+    """One read under way: everything that `fetch` needs, so that it needs no database."""
+
+    organization_id: UUID
+    name: str
+    site_name: str
+    site: Site | None
+    pinned: UUID | None
+    lease: UUID
+    credentials: Credentials | None = field(repr=False)
+    trouble: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of one flight."""
+
+    flight: Flight
+    at: datetime
+    outcome: ReadOutcome
+    connection: Connection | None = None
+    reason: str = ""
+    phase: str = ""
+    raw: str = ""
+    http_status: int | None = None
+    elapsed_ms: int | None = None
+    retry_after: float | None = None
+
+    @property
+    def answered(self) -> bool:
+        """Tell whether a view came back."""
+        return self.outcome in (ReadOutcome.ANSWERED, ReadOutcome.NO_CONNECTION)
+
+
+# --- claim ------------------------------------------------------------------------------------------------------
+
+
+def due(limit: int) -> list[tuple[UUID, str]]:
+    """Give the organizations (id and site) whose time has come and that nobody reads, the answering ones first."""
+    rows = Snapshot.objects.filter(_is_free(), is_due(), organization__disabled_at__isnull=True)
+    return list(rows.order_by("attempt_failed", "due_at").values_list("pk", "organization__site")[:limit])
+
+
+def is_due() -> Q:
+    """Give the condition that a snapshot's time has come; further off than any wait means that a clock ran ahead."""
+    farthest = timedelta(seconds=2 * max(REFUSED_WAIT, settings.HAMR_POLL_INTERVAL))
+    return Q(due_at__lte=Now()) | Q(due_at__gt=Now() + farthest)
+
+
+def claim(organization_ids: Collection[UUID], still: Q) -> list[Flight]:
+    """Take the lease of each of these that nobody holds and that is `still` to be read, and give what reading needs."""
+    lease = uuid4()
+    with transaction.atomic():
+        # Asked again under a lock: since they were chosen, they may have been read or disabled.
+        enabled = Organization.objects.enabled().filter(pk__in=organization_ids)
+        wanted = Snapshot.objects.filter(_is_free(), still, pk__in=enabled.values("pk"))
+        taken = list(wanted.select_for_update(skip_locked=True).values_list("pk", flat=True))
+        Snapshot.objects.filter(pk__in=taken).update(lease=lease, leased_until=Now() + _lease_lasts())
+        organizations = list(Organization.objects.filter(pk__in=taken))
+    if not organizations:
+        return []
+    try:
+        ring, trouble = keys.ring(), ""
+    except KeyRingUnusable:
+        ring, trouble = None, "the key ring cannot be used"
+    return [_flight(organization, lease, ring, trouble) for organization in organizations]
+
+
+def read_anew(organization_id: UUID) -> None:
+    """Make an organization due at once; what is in the air is dropped, for it asked with what holds no longer."""
+    Snapshot.objects.filter(pk=organization_id).update(due_at=Now(), lease=None, leased_until=None)
+
+
+def _lease_lasts() -> timedelta:
+    return timedelta(seconds=settings.HAMR_DEADLINE + LEASE_MARGIN)
+
+
+def _is_free() -> Q:
+    over = Q(leased_until__lt=Now()) | Q(leased_until__gt=Now() + 2 * _lease_lasts())
+    return Q(leased_until__isnull=True) | over
+
+
+def _flight(organization: Organization, lease: UUID, ring: KeyRing | None, trouble: str) -> Flight:
+    credentials = None
+    if ring is not None:
+        try:
+            credentials = keys.open_for(organization, ring)
+        except SealBroken as error:
+            trouble = f"the saved keys failed their integrity check: {error}"
+    return Flight(
+        organization_id=organization.id,
+        name=organization.name,
+        site_name=organization.site,
+        site=settings.HAMR_SITES.get(organization.site),
+        pinned=organization.uuid,
+        lease=lease,
+        credentials=credentials,
+        trouble=trouble,
+    )
+
+
+# --- fetch ------------------------------------------------------------------------------------------------------
+
+
+def fetch(flight: Flight) -> Result:
+    """Ask the API for one organization's view. It raises nothing that the API or the network can cause."""
+    if flight.credentials is None:
+        return Result(flight, timezone.now(), ReadOutcome.KEYS_UNREADABLE, reason=flight.trouble)
+    if flight.site is None:
+        reason = f"site {flight.site_name} is in no list: add it to HAMR_SITES"
+        return Result(flight, timezone.now(), ReadOutcome.NO_ANSWER, reason=reason)
+    try:
+        answer = client().read(flight.site, flight.credentials, seconds=settings.HAMR_DEADLINE)
+    except HamrError as error:
+        return _failed(flight, error)
+    return _answered(flight, answer)
+
+
+def _failed(flight: Flight, error: HamrError) -> Result:
+    return Result(
+        flight,
+        timezone.now(),
+        error.read_outcome,
+        reason=sanitized(error.reason, 300),
+        phase=error.phase,
+        raw=sanitized(error.raw, 300),
+        http_status=error.http_status,
+        elapsed_ms=error.elapsed_ms,
+        retry_after=error.retry_after,
+    )
+
+
+def _answered(flight: Flight, answer: Answer) -> Result:
+    outcome, reason = ReadOutcome.ANSWERED, ""
+    if answer.connection is None:
+        outcome = ReadOutcome.NO_CONNECTION
+    elif flight.pinned is not None and answer.connection.organization_uuid != flight.pinned:
+        outcome = ReadOutcome.WRONG_ORGANIZATION
+        reason = f"the keys answer for organization {answer.connection.organization_uuid}"
+    return Result(
+        flight,
+        timezone.now(),
+        outcome,
+        connection=answer.connection,
+        reason=reason,
+        raw=answer.raw,
+        http_status=answer.http_status,
+        elapsed_ms=answer.elapsed_ms,
+    )

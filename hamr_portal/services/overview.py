@@ -1,0 +1,283 @@
+"""What is the state of everything? Pairs with both sides, findings and verdicts: for page, terminal and JSON alike."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import Count, Max, Q
+
+from hamr_portal.domain.connections import ReadOutcome, name_of
+from hamr_portal.domain.findings import Finding, Group, Judgement, Verdict, judge_alone, judge_pair
+from hamr_portal.domain.pairs import Column, Side
+from hamr_portal.models import Organization, Pair, Snapshot
+
+STALE_AFTER = timedelta(minutes=2)
+
+_SITE_ANSWERED = frozenset(
+    {
+        ReadOutcome.ANSWERED,
+        ReadOutcome.NO_CONNECTION,
+        ReadOutcome.KEY_REFUSED,
+        ReadOutcome.WRONG_ORGANIZATION,
+        ReadOutcome.REFUSED,
+    }
+)
+
+
+def stale_after() -> timedelta:
+    """Give the age from which a view is stale; longer than two minutes only where reads are set to be rarer."""
+    return max(STALE_AFTER, timedelta(seconds=3 * settings.HAMR_POLL_INTERVAL))
+
+
+@dataclass(frozen=True)
+class SideRow:
+    """One side as it is shown: what is known, and whether it may be shown as the present."""
+
+    organization: Organization
+    snapshot: Snapshot
+    side: Side
+    is_current: bool
+
+    @property
+    def status_name(self) -> str | None:
+        """Give the name of the last known status; None where there is none."""
+        return name_of(self.side.status) if self.side.status is not None else None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One pair, of which one side may be disabled, or one organization without a pair (then `pair` is None)."""
+
+    pair: Pair | None
+    primary: SideRow | None
+    secondary: SideRow | None
+    judgement: Judgement
+
+    @property
+    def sides(self) -> tuple[SideRow, ...]:
+        """Give the sides that there are, the primary first."""
+        return tuple(side for side in (self.primary, self.secondary) if side is not None)
+
+    @property
+    def name(self) -> str:
+        """Give the pair's name, or the organization's."""
+        return self.pair.name if self.pair is not None else self.sides[0].organization.name
+
+    @property
+    def verdict(self) -> Verdict:
+        """Give the verdict."""
+        return self.judgement.verdict
+
+    def other(self, row: SideRow) -> SideRow | None:
+        """Give the side across."""
+        return next((side for side in self.sides if side is not row), None)
+
+
+@dataclass(frozen=True)
+class SiteAnswers:
+    """How many of a site's organizations got an answer at the last attempt, and what is the matter where not.
+
+    `worst` is None where all answered, or where nobody asked lately.
+    """
+
+    site: str
+    answered: int
+    total: int
+    worst: ReadOutcome | None
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What of the overview is wanted; empty means all."""
+
+    text: str = ""
+    site: str = ""
+    status: str = ""
+    group: Group | None = None
+    names: frozenset[str] = frozenset()
+
+    def keep(self, row: Row) -> bool:
+        """Tell whether a row is wanted, the group aside."""
+        return (
+            (not self.text or self._finds(row))
+            and (
+                not self.names or not self.names.isdisjoint({row.name, *(side.organization.name for side in row.sides)})
+            )
+            and (not self.site or any(side.organization.site == self.site for side in row.sides))
+            and (not self.status or any(side.status_name == self.status for side in row.sides))
+        )
+
+    def _finds(self, row: Row) -> bool:
+        sides = row.sides
+        texts = [row.name, *(side.organization.name for side in sides)]
+        texts += [str(side.organization.uuid or "") for side in sides]
+        texts += [f"{side.side.target_name} {side.side.target_uuid or ''}" for side in sides]
+        return any(self.text.casefold() in text.casefold() for text in texts)
+
+
+@dataclass(frozen=True)
+class Overview:
+    """Everything at one moment, the worst first."""
+
+    at: datetime
+    rows: tuple[Row, ...]
+    kept: tuple[Row, ...]
+    shown: tuple[Row, ...]
+    sites: tuple[SiteAnswers, ...]
+
+    @property
+    def counts(self) -> dict[Group, int]:
+        """Give how many of the rows that fit the filters each group has."""
+        counted = Counter(row.verdict.group for row in self.kept)
+        return {group: counted[group] for group in Group}
+
+    @property
+    def action(self) -> list[Row]:
+        """Give all rows that need action, filters aside."""
+        return [row for row in self.rows if row.verdict.group is Group.NEED_ACTION]
+
+    @property
+    def groups(self) -> list[tuple[Group, list[Row]]]:
+        """Give the shown rows by group, empty groups left out."""
+        listed = [(group, [row for row in self.shown if row.verdict.group is group]) for group in Group]
+        return [(group, rows) for group, rows in listed if rows]
+
+    @property
+    def views(self) -> list[SideRow]:
+        """Give every side of every row."""
+        return [side for row in self.rows for side in row.sides]
+
+    @property
+    def fresh(self) -> int:
+        """Count the views that may be shown as the present."""
+        return sum(view.is_current for view in self.views)
+
+
+def overview(*, now: datetime, filters: Filters | None = None) -> Overview:
+    """Give the state of every pair and every unpaired organization. One query."""
+    organizations = list(Organization.objects.enabled().select_related("snapshot", "pair"))
+    saved = {organization.uuid for organization in organizations if organization.uuid is not None}
+    rows = _rows(organizations, saved, now)
+    wanted = filters or Filters()
+    kept = [row for row in rows if wanted.keep(row)]
+    shown = [row for row in kept if wanted.group is None or row.verdict.group is wanted.group]
+    return Overview(now, tuple(rows), tuple(kept), tuple(shown), tuple(_sites(rows, now)))
+
+
+def row_of(organization: Organization, *, now: datetime) -> Row:
+    """Give the row that one organization is in."""
+    wanted = Organization.objects.filter(pk=organization.pk)
+    if organization.pair_id is not None:
+        wanted |= Organization.objects.filter(pair_id=organization.pair_id, disabled_at__isnull=True)
+    target = Organization.objects.enabled().filter(uuid=organization.snapshot.target_uuid, uuid__isnull=False)
+    saved = {uuid for uuid in target.values_list("uuid", flat=True) if uuid is not None}
+    rows = _rows(wanted.select_related("snapshot", "pair"), saved, now)
+    return next(row for row in rows if any(side.organization.pk == organization.pk for side in row.sides))
+
+
+def _rows(organizations: Iterable[Organization], saved: set[UUID], now: datetime) -> list[Row]:
+    by_pair: dict[int, list[SideRow]] = {}
+    alone: list[SideRow] = []
+    for organization in organizations:
+        side = _side_row(organization, now)
+        (by_pair.setdefault(organization.pair_id, []) if organization.pair_id else alone).append(side)
+    rows = []
+    for sides in by_pair.values():
+        if len(sides) == 2:
+            rows.append(_pair_row(sides, now))
+        else:
+            alone += sides
+    rows += [_lone_row(side, saved, now) for side in alone]
+    order = list(Verdict)
+    return sorted(rows, key=lambda row: (order.index(row.verdict), row.name))
+
+
+def _pair_row(sides: Sequence[SideRow], now: datetime) -> Row:
+    primary, secondary = sorted(sides, key=lambda side: side.organization.column != Column.PRIMARY)
+    judgement = judge_pair(primary.side, secondary.side, now=now, stale_after=stale_after())
+    return Row(primary.organization.pair, primary, secondary, judgement)
+
+
+def _lone_row(row: SideRow, saved: set[UUID], now: datetime) -> Row:
+    because = Finding.TARGETS_DIFFER if row.side.target_uuid in saved else Finding.OTHER_SIDE_NOT_SAVED
+    pair = row.organization.pair
+    if pair is not None:
+        because = Finding.OTHER_SIDE_DISABLED
+    judgement = judge_alone(row.side, now=now, stale_after=stale_after(), because=because)
+    is_secondary = row.side.column is Column.SECONDARY or (row.side.column is None and row.side.is_primary is False)
+    return Row(pair, None if is_secondary else row, row if is_secondary else None, judgement)
+
+
+def _side_row(organization: Organization, now: datetime) -> SideRow:
+    snapshot = organization.snapshot
+    side = Side(
+        name=organization.name,
+        site=organization.site,
+        uuid=organization.uuid,
+        column=Column(organization.column) if organization.column else None,
+        has_connection=snapshot.has_connection,
+        status=snapshot.status,
+        is_primary=snapshot.is_primary,
+        modified_at=snapshot.modified_at,
+        modified_by=snapshot.modified_by,
+        target_uuid=snapshot.target_uuid,
+        target_name=snapshot.target_name,
+        target_datacenter=snapshot.target_datacenter,
+        answered_at=snapshot.answered_at,
+        view_since=snapshot.view_since,
+        outside_at=snapshot.outside_at,
+        outcome=ReadOutcome(snapshot.outcome) if snapshot.outcome else None,
+        outcome_since=snapshot.outcome_since,
+        repeats=snapshot.repeats,
+    )
+    is_read = organization.disabled_at is None
+    return SideRow(organization, snapshot, side, is_read and side.is_current(now, stale_after()))
+
+
+def _sites(rows: Iterable[Row], now: datetime) -> list[SiteAnswers]:
+    """Give the sites, those that answer least first; what was due long ago and not asked counts as no answer."""
+    by_site: dict[str, list[SideRow]] = {}
+    for row in rows:
+        for side in row.sides:
+            if side.side.outcome is not None:
+                by_site.setdefault(side.organization.site, []).append(side)
+    answers = []
+    for site, sides in by_site.items():
+        lately = [None if now - side.snapshot.due_at > stale_after() else side.side.outcome for side in sides]
+        silent = [outcome for outcome in lately if outcome not in _SITE_ANSWERED]
+        worst = ReadOutcome.NO_ANSWER if ReadOutcome.NO_ANSWER in silent else next(filter(None, silent), None)
+        answers.append(SiteAnswers(site, len(sides) - len(silent), len(sides), worst))
+    return sorted(answers, key=lambda answer: (answer.answered / answer.total, answer.site))
+
+
+def needing_action(everything: Overview) -> int:
+    """Count the shown rows that need a person; what nobody reads is not known to be well, and does."""
+    unread = (Verdict.STALE, Verdict.NOT_READ_YET)
+    return sum(row.verdict.group is Group.NEED_ACTION or row.verdict in unread for row in everything.shown)
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """How many of the views may be shown as the present, and when the newest was read (None: none was)."""
+
+    fresh: int
+    total: int
+    last: datetime | None
+
+
+def count_saved() -> int:
+    """Count the saved organizations, disabled ones too."""
+    return Organization.objects.count()
+
+
+def freshness(*, now: datetime) -> Freshness:
+    """Count fresh views without loading them. One query."""
+    rows = Snapshot.objects.filter(organization__disabled_at__isnull=True)
+    current = Q(attempt_failed=False, answered_at__range=(now - stale_after(), now + stale_after()))
+    counted = rows.aggregate(fresh=Count("pk", filter=current), total=Count("pk"), last=Max("answered_at"))
+    return Freshness(**counted)

@@ -1,0 +1,71 @@
+"""How does the overview read for machines? The words of the domain in upper case, moments in ISO 8601."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hamr_portal.domain.connections import known_status
+from hamr_portal.domain.findings import Group
+
+from .overview import Overview, Row, SideRow, needing_action
+from .workers import WorkerState
+
+
+def as_json(everything: Overview, worker: WorkerState) -> dict[str, object]:
+    """Give the overview as what JSON can hold."""
+    counted = Counter(row.verdict.group for row in everything.shown)
+    return {
+        "at": everything.at.isoformat(),
+        "worker": {
+            "pulse": worker.pulse.name,
+            "seen_at": worker.seen_at.isoformat() if worker.seen_at else None,
+        },
+        "fresh": everything.fresh,
+        "views": len(everything.views),
+        "needs_action": needing_action(everything),
+        "counts": {group.name: counted[group] for group in Group},
+        "pairs": [_row_json(row) for row in everything.shown],
+    }
+
+
+def _row_json(row: Row) -> dict[str, object]:
+    judgement = row.judgement
+    return {
+        "name": row.name,
+        "paired": row.pair is not None,
+        "group": row.verdict.group.name,
+        "verdict": row.verdict.name,
+        "since": judgement.since.isoformat() if judgement.since else None,
+        "join": judgement.join.name,
+        "findings": [
+            {"finding": found.finding, "organization": found.side.name if found.side else None}
+            for found in judgement.findings
+        ],
+        "primary": _side_json(row.primary),
+        "secondary": _side_json(row.secondary),
+    }
+
+
+def _side_json(row: SideRow | None) -> dict[str, object] | None:
+    if row is None:
+        return None
+    side, snapshot = row.side, row.snapshot
+    known = known_status(side.status)
+    return {
+        "organization": side.name,
+        "site": side.site,
+        "uuid": str(side.uuid) if side.uuid else None,
+        "current": row.is_current,
+        "status": known.name if known is not None else None,
+        "status_number": side.status,
+        "has_connection": side.has_connection,
+        "says_primary": side.is_primary,
+        "target_uuid": str(side.target_uuid) if side.target_uuid else None,
+        "modified_at": side.modified_at.isoformat() if side.modified_at else None,
+        "modified_by": side.modified_by,
+        "answered_at": side.answered_at.isoformat() if side.answered_at else None,
+        "last_read": side.outcome,
+        "last_read_at": snapshot.attempted_at.isoformat() if snapshot.attempted_at else None,
+        "reads_in_a_row": side.repeats,
+        "reason": snapshot.attempt_reason,
+    }

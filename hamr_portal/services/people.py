@@ -1,0 +1,50 @@
+"""How do people come in, and with which role?"""
+
+from __future__ import annotations
+
+from django.contrib.auth.password_validation import validate_password
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from hamr_portal.domain.audit import Actor, Event
+from hamr_portal.domain.people import Role
+from hamr_portal.models import Person
+
+from . import audit
+
+
+class NobodyThere(Exception):
+    """Nobody has this e-mail address."""
+
+
+class PersonExists(Exception):
+    """Somebody has this e-mail address already."""
+
+
+def add_person(email: str, role: Role, password: str, *, by: Actor) -> Person:
+    """Let somebody in. Raises `PersonExists`, and Django's `ValidationError` for a weak password."""
+    person = Person(email=email.strip().lower(), role=role, added_at=timezone.now())
+    validate_password(password, person)
+    person.set_password(password)
+    try:
+        with transaction.atomic():
+            person.save(force_insert=True)
+            audit.append(Event.PERSON_ADDED, by=by, data={"email": person.email, "role": role})
+    except IntegrityError:
+        saved = Person.objects.get(email__iexact=person.email)
+        role_word = saved.held_role.word if saved.held_role else "nobody"
+        raise PersonExists(f"{saved.email} is here already, as {role_word}.") from None
+    return person
+
+
+def set_password(email: str, password: str, *, by: Actor) -> Person:
+    """Give somebody another password. Raises `NobodyThere`, and Django's `ValidationError` for a weak one."""
+    person = Person.objects.filter(email__iexact=email.strip()).first()
+    if person is None:
+        raise NobodyThere(f"Nobody is here as {email}. Use: manage.py add_person {email} --role ROLE")
+    validate_password(password, person)
+    person.set_password(password)
+    with transaction.atomic():
+        person.save(update_fields=["password"])
+        audit.append(Event.PASSWORD_SET, by=by, data={"email": person.email})
+    return person

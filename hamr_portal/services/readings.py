@@ -1,0 +1,274 @@
+"""What becomes of what was read? Snapshots, history, flips on the record, pairs; and reading now, for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime, timedelta
+from enum import Enum
+from threading import BoundedSemaphore
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from hamr_portal.domain.audit import Actor, Event
+from hamr_portal.domain.connections import ReadOutcome, sanitized, seconds_until_next_read
+from hamr_portal.domain.organizations import site_of_datacenter
+from hamr_portal.hamr_client import Phase
+from hamr_portal.models import Observation, Organization, Snapshot
+
+from . import audit, connections, pairs
+from .connections import Result
+
+READ_NOW_EVERY = timedelta(seconds=10)
+"""People may ask for a new reading of one organization this often; more would only burn its rate limit."""
+
+_CALLS_FOR_PEOPLE = BoundedSemaphore(4)
+"""So many people may wait for a reading at once, each for two sides; the others are told to try again."""
+
+_VIEW_FIELDS = (
+    "has_connection",
+    "status",
+    "is_primary",
+    "modified_at",
+    "modified_by",
+    "target_uuid",
+    "target_name",
+    "target_datacenter",
+)
+_WRITTEN = [column.name for column in Snapshot._meta.concrete_fields if not column.primary_key]
+
+_ALARMING = {
+    ReadOutcome.KEY_REFUSED: Event.KEYS_REFUSED,
+    ReadOutcome.WRONG_ORGANIZATION: Event.IDENTITY_MISMATCH,
+    ReadOutcome.KEYS_UNREADABLE: Event.KEYS_UNREADABLE,
+}
+
+_ALARMS = frozenset({Event.TLS_FAILURE, Event.REDIRECT_REFUSED})
+"""Said whenever they begin, also where no answer was to be had before: they may be somebody in between."""
+
+
+class ReadNow(Enum):
+    """What came of asking for a reading now."""
+
+    READ = "read"
+    JUST_READ = "just read"
+    UNDER_WAY = "under way"
+    RATE_LIMITED = "rate limited"
+    DISABLED = "disabled"
+    BUSY = "busy"
+
+
+def read_now(organizations: Sequence[Organization], *, by: Actor) -> dict[Organization, ReadNow]:
+    """Read these at once, each at most once at a time and not more often than every ten seconds."""
+    answers = {organization: _may_read_now(organization, timezone.now()) for organization in organizations}
+    wanted = [organization for organization, answer in answers.items() if answer is ReadNow.READ]
+    if not wanted:
+        return answers
+    if not _CALLS_FOR_PEOPLE.acquire(blocking=False):
+        return answers | dict.fromkeys(wanted, ReadNow.BUSY)
+    read: set[UUID] = set()
+    try:
+        # No more leases at once than threads: a lease that waits for a thread would pass before its answer.
+        for start in range(0, len(wanted), settings.HAMR_SWEEP_THREADS):
+            batch = wanted[start : start + settings.HAMR_SWEEP_THREADS]
+            read |= _read_at_once([organization.pk for organization in batch], by)
+    finally:
+        _CALLS_FOR_PEOPLE.release()
+    return answers | _why_not_read([organization for organization in wanted if organization.pk not in read])
+
+
+def _read_at_once(organization_ids: Collection[UUID], by: Actor) -> set[UUID]:
+    flights = connections.claim(organization_ids, _is_readable_now(timezone.now()))
+    if flights:
+        with ThreadPoolExecutor(len(flights)) as pool:
+            store(list(pool.map(connections.fetch, flights)), by=by)
+    return {flight.organization_id for flight in flights}
+
+
+def _why_not_read(organizations: Collection[Organization]) -> dict[Organization, ReadNow]:
+    """Give what came between for those that another read was quicker with, as the database has it now."""
+    rows = Organization.objects.select_related("snapshot").filter(pk__in=[each.pk for each in organizations])
+    answers = {row: _may_read_now(row, timezone.now()) for row in rows}
+    return {row: ReadNow.UNDER_WAY if answer is ReadNow.READ else answer for row, answer in answers.items()}
+
+
+def _is_readable_now(now: datetime) -> Q:
+    """Give the same condition as `_may_read_now`, for the database to check under its lock."""
+    just_read = Q(attempted_at__gt=now - READ_NOW_EVERY, attempted_at__lt=now + READ_NOW_EVERY)
+    rested = Q(attempted_at__isnull=True) | ~just_read
+    return rested & ~Q(outcome=ReadOutcome.RATE_LIMITED, due_at__gt=now)
+
+
+def _may_read_now(organization: Organization, now: datetime) -> ReadNow:
+    snapshot = organization.snapshot
+    if organization.disabled_at is not None:
+        return ReadNow.DISABLED
+    if snapshot.outcome == ReadOutcome.RATE_LIMITED and snapshot.due_at > now:
+        return ReadNow.RATE_LIMITED
+    # On both sides of now: another may read while this one waits for the lock, and a clock may be set back.
+    if snapshot.attempted_at is not None and abs(now - snapshot.attempted_at) < READ_NOW_EVERY:
+        return ReadNow.JUST_READ
+    return ReadNow.READ
+
+
+def store(results: Sequence[Result], *, by: Actor) -> None:
+    """Write what came of these reads, in one transaction; a result whose lease has passed on is dropped."""
+    by_lease = {(result.flight.organization_id, result.flight.lease): result for result in results}
+    observations: list[Observation] = []
+    entries: list[dict[str, Any]] = []
+    with transaction.atomic():
+        # Locked in one order everywhere (snapshots, organizations, pairs, the head of the record): no deadlocks.
+        rows = [
+            row
+            for row in Snapshot.objects.select_for_update(of=("self",))
+            .select_related("organization")
+            .filter(pk__in=[key[0] for key in by_lease], lease__in={key[1] for key in by_lease})
+            .order_by("pk")
+            if (row.pk, row.lease) in by_lease
+        ]
+        for row in rows:
+            observation = _record(row, by_lease[row.pk, row.lease], entries)  # type: ignore[index]
+            observations += [observation] if observation is not None else []
+        Snapshot.objects.bulk_update(rows, _WRITTEN)
+        Observation.objects.bulk_create(observations)
+        for entry in entries:
+            audit.append(by=by, **entry)
+        _read_other_sides_again({observation.organization_id for observation in observations})
+    # After each store, not only after news: what a killed worker left undone is done by the next.
+    pairs.discover_pairs(by=by)
+
+
+def _record(row: Snapshot, result: Result, entries: list[dict[str, Any]]) -> Observation | None:
+    """Bring one snapshot up to date and give the line of history that it makes, if anything changed."""
+    result = _identified(row.organization, result)
+    before, compared, known = _view_of(row), _compared(row), row.has_connection is not None
+    before_outcome, before_event = row.outcome, _event_of_attempt(row)
+    _record_attempt(row, result)
+    if result.answered:
+        _record_view(row, result)
+        _pin(row.organization, result, entries)
+    changed = _compared(row) != compared
+    if changed:
+        row.view_since = result.at
+    outside = changed and known
+    if outside:
+        row.outside_at = result.at
+        data = {"before": before, "after": _view_of(row)}
+        entries.append(_entry(row, Event.STATUS_CHANGED_OUTSIDE, data=data))
+    flipped = before_outcome != result.outcome
+    event = _event_of_attempt(row)
+    if (flipped and (before_outcome or not result.answered)) or (event != before_event and event in _ALARMS):
+        entries.append(_entry(row, event, outcome=row.outcome, data=_turn(before_outcome, result)))
+    if not changed and not flipped:
+        return None
+    return Observation(
+        organization=row.organization,
+        at=result.at,
+        outcome=result.outcome,
+        reason=result.reason,
+        outside=outside,
+        **_view_of(row),
+    )
+
+
+def _identified(organization: Organization, result: Result) -> Result:
+    """Hold an answer against what is pinned by now: another read, or saving, may have pinned since the flight began."""
+    if not result.answered or result.connection is None:
+        return result
+    uuid = result.connection.organization_uuid
+    if organization.uuid is not None:
+        reason = f"the keys answer for organization {uuid}" if uuid != organization.uuid else ""
+    else:
+        other = Organization.objects.filter(uuid=uuid).first()
+        reason = f"the keys answer for organization {uuid}, which is saved as {other.name}" if other else ""
+    return replace(result, outcome=ReadOutcome.WRONG_ORGANIZATION, reason=reason) if reason else result
+
+
+def _entry(row: Snapshot, event: Event, **fields: Any) -> dict[str, Any]:
+    return {"event": event, "organization": row.organization.name, **fields}
+
+
+def _turn(before: str, result: Result) -> dict[str, object]:
+    return {"before": before, "after": result.outcome, "detail": result.reason, "http_status": result.http_status}
+
+
+def _compared(row: Snapshot) -> dict[str, object]:
+    """Give a view as it is compared with the one before: a datacenter's two forms are the same place."""
+    return _view_of(row) | {"target_datacenter": site_of_datacenter(row.target_datacenter)}
+
+
+def _view_of(row: Snapshot) -> dict[str, object]:
+    return {name: getattr(row, name) for name in _VIEW_FIELDS}
+
+
+def _record_attempt(row: Snapshot, result: Result) -> None:
+    same = row.outcome == result.outcome
+    row.repeats = row.repeats + 1 if same else 1
+    row.outcome_since = row.outcome_since if same else result.at
+    row.outcome = result.outcome
+    row.attempt_failed = not result.answered
+    row.attempted_at = result.at
+    row.attempt_status = result.http_status
+    row.attempt_ms = result.elapsed_ms
+    row.attempt_phase = result.phase
+    row.attempt_reason = result.reason
+    row.attempt_raw = "" if result.answered else sanitized(result.raw, 300)
+    row.lease = row.leased_until = None
+    wait = seconds_until_next_read(
+        result.outcome,
+        repeats=row.repeats,
+        interval=settings.HAMR_POLL_INTERVAL,
+        retry_after=result.retry_after,
+    )
+    row.due_at = result.at + timedelta(seconds=wait)
+
+
+def _record_view(row: Snapshot, result: Result) -> None:
+    connection = result.connection
+    row.has_connection = connection is not None
+    row.status = connection.status if connection else None
+    row.is_primary = connection.is_primary if connection else None
+    row.modified_at = connection.modified_at if connection else None
+    row.modified_by = connection.modified_by if connection else ""
+    row.target_uuid = connection.target_uuid if connection else None
+    row.target_name = connection.target_name if connection else ""
+    row.target_datacenter = connection.target_datacenter if connection else ""
+    row.own_datacenter = connection.own_datacenter if connection else ""
+    row.spelling = connection.spelling if connection else ""
+    row.raw = result.raw
+    row.answered_at = result.at
+    row.answer_status = result.http_status
+    row.answer_ms = result.elapsed_ms
+
+
+def _pin(organization: Organization, result: Result, entries: list[dict[str, Any]]) -> None:
+    """Learn the organization's UUID from its first answer, where saving it could not."""
+    if organization.uuid is None and result.connection is not None:
+        uuid = result.connection.organization_uuid
+        pinned = Organization.objects.filter(pk=organization.pk, uuid__isnull=True).update(uuid=uuid)
+        entry = {"event": Event.ORGANIZATION_PINNED, "organization": organization.name, "data": {"uuid": uuid}}
+        entries += [entry] if pinned else []
+
+
+def _event_of_attempt(row: Snapshot) -> Event:
+    """Give how the record calls what came of the last attempt."""
+    if row.attempt_phase == Phase.TLS:
+        return Event.TLS_FAILURE
+    if row.attempt_status is not None and 300 <= row.attempt_status < 400:
+        return Event.REDIRECT_REFUSED
+    return _ALARMING.get(ReadOutcome(row.outcome), Event.READ_CHANGED) if row.outcome else Event.READ_CHANGED
+
+
+def _read_other_sides_again(changed: Collection[UUID]) -> None:
+    """Make the other sides of what changed due at once, so that a change does not look like a split for long."""
+    sides = Organization.objects.filter(pk__in=changed, pair__isnull=False).values("pair")
+    others = Organization.objects.filter(pair__in=sides).exclude(pk__in=changed).values("pk")
+    rows = Snapshot.objects.select_for_update(skip_locked=True).filter(pk__in=others, attempt_failed=False)
+    Snapshot.objects.filter(pk__in=list(rows.order_by("pk").values_list("pk", flat=True))).update(due_at=Now())
