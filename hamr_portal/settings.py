@@ -1,0 +1,256 @@
+"""How is this installation set up? Everything comes from the environment, or from `.env` beside `manage.py`."""
+
+import os
+import re
+import warnings
+from collections.abc import Callable
+from math import isfinite
+from pathlib import Path
+from typing import TypeVar
+
+import environ
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+
+from hamr_portal.domain.organizations import InvalidSites, is_loopback, sites_with
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+Number = TypeVar("Number", int, float)
+
+# Another file, or none when empty: the demo has one of its own.
+_env_file = os.environ.get("ENV_FILE", str(BASE_DIR / ".env"))
+if _env_file and Path(_env_file).is_file():
+    try:
+        _lines = Path(_env_file).read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        raise ImproperlyConfigured(f"{_env_file} cannot be read as UTF-8 text.") from None
+    for _number_of, _line in enumerate(_lines, 1):
+        # Without this, a malformed line is passed over, and printed: it may hold a password.
+        if _line.strip() and not re.match(r"\s*(#|(export\s+)?[A-Za-z_]\w*\s*=)", _line):
+            raise ImproperlyConfigured(f"{_env_file}, line {_number_of}: write NAME=value.")
+    environ.Env.read_env(_env_file)
+elif os.environ.get("ENV_FILE"):
+    raise ImproperlyConfigured(f"ENV_FILE names {_env_file}, which is no file.")
+
+
+def _text(name: str, default: str) -> str:
+    # Not environ's: it takes a value that begins with "$" for the name of another variable.
+    return os.environ.get(name, default)
+
+
+def _list(name: str, default: str) -> list[str]:
+    return [part.strip() for part in _text(name, default).split(",") if part.strip()]
+
+
+def _truth(name: str, default: str) -> bool:
+    word = _text(name, default).strip().lower()
+    if word in ("true", "yes", "on", "1"):
+        return True
+    # A misspelt word must not switch anything off.
+    if word in ("false", "no", "off", "0"):
+        return False
+    raise ImproperlyConfigured(f"{name} must be true or false.")
+
+
+def _number(read: Callable[[str], Number], name: str, default: str, hint: str, *, least: float) -> Number:
+    try:
+        value = read(_text(name, default))
+        fits = isfinite(value) and value >= least
+    except (ValueError, OverflowError):
+        fits = False
+    if not fits:
+        raise ImproperlyConfigured(f"{name} must be {hint}.")
+    return value
+
+
+def _path(text: str) -> Path:
+    return BASE_DIR / Path(text).expanduser()
+
+
+# --- who may reach it, and how ---------------------------------------------------------------------------------
+SECRET_KEY = _text("SECRET_KEY", "")
+if not SECRET_KEY:
+    raise ImproperlyConfigured(
+        "SECRET_KEY is not set. Put SECRET_KEY=<50 random characters> into the environment or into .env."
+    )
+DEBUG = _truth("DEBUG", "false")
+ALLOWED_HOSTS = _list("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = _list("CSRF_TRUSTED_ORIGINS", "")
+HTTPS = _truth("HTTPS", "true")
+TRUSTED_PROXIES = _number(int, "TRUSTED_PROXIES", "0", "a whole number of proxies", least=0)
+
+if any("*" in host or host.startswith(".") for host in ALLOWED_HOSTS):
+    raise ImproperlyConfigured("ALLOWED_HOSTS holds a wildcard. Name each host that people type.")
+_public = [host for host in ALLOWED_HOSTS if not is_loopback(host)]
+if DEBUG and _public:
+    raise ImproperlyConfigured(f"DEBUG is on and {_public[0]} is public. Set DEBUG=false, or serve loopback only.")
+if not HTTPS and _public:
+    raise ImproperlyConfigured(f"HTTPS is off and {_public[0]} is public. Set HTTPS=true, or serve loopback only.")
+
+# --- the portal's own ------------------------------------------------------------------------------------------
+ENVIRONMENT_NAME = _text("ENVIRONMENT_NAME", "production")
+KEY_RING_FILE = _path(_text("KEY_RING_FILE", "var/keyring"))
+try:
+    HAMR_SITES = sites_with(_text("HAMR_SITES", ""))
+except InvalidSites as error:
+    raise ImproperlyConfigured(f"HAMR_SITES: {error}") from None
+HAMR_POLL_INTERVAL = _number(float, "HAMR_POLL_INTERVAL", "30", "a number of seconds, 1 or more", least=1)
+HAMR_CONNECT_TIMEOUT = _number(float, "HAMR_CONNECT_TIMEOUT", "3", "a number of seconds, 0.1 or more", least=0.1)
+HAMR_DEADLINE = _number(float, "HAMR_DEADLINE", "8", "a number of seconds, 0.1 or more", least=0.1)
+HAMR_PROXY = _text("HAMR_PROXY", "")
+if HAMR_PROXY and not re.match(r"https?://[^\s/@]+/?$", HAMR_PROXY):
+    raise ImproperlyConfigured("HAMR_PROXY must be http://host:port or https://host:port.")
+HAMR_SWEEP_THREADS = _number(int, "HAMR_SWEEP_THREADS", "64", "a whole number, 1 or more", least=1)
+
+# --- Django ----------------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "hamr_portal",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django_htmx",
+    "csp",
+    "allauth",
+    "allauth.account",
+]
+MIDDLEWARE = [
+    "hamr_portal.web.middleware.RequestIdMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "hamr_portal.web.middleware.NoStoreMiddleware",
+    "hamr_portal.web.middleware.NotAllowedMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "hamr_portal.web.access.AccessMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+]
+ROOT_URLCONF = "hamr_portal.urls"
+WSGI_APPLICATION = "hamr_portal.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "hamr_portal.web.page.frame",
+            ],
+            "builtins": ["hamr_portal.templatetags.portal"],
+        },
+    }
+]
+CSRF_FAILURE_VIEW = "hamr_portal.web.errors.csrf_failure"
+
+_wrong_database = ImproperlyConfigured("DATABASE_URL must be sqlite:///path or postgres://user:password@host/name.")
+try:
+    with warnings.catch_warnings():
+        # It warns where it guesses, and repeats the password as it does.
+        warnings.simplefilter("error", UserWarning)
+        _database = environ.Env.db_url_config(_text("DATABASE_URL", "sqlite:///var/portal.sqlite3"))
+except (ValueError, UserWarning):
+    raise _wrong_database from None
+DATABASES = {"default": _database}
+if _database["ENGINE"] == "django.db.backends.sqlite3":
+    if _database["NAME"] != ":memory:":
+        _database["NAME"] = str(_path(_database["NAME"]))
+        try:
+            Path(_database["NAME"]).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise ImproperlyConfigured(
+                f"DATABASE_URL: the folder of {_database['NAME']} cannot be made ({error.strerror})."
+            ) from None
+    _database["OPTIONS"] = {
+        # A read that becomes a write would fail at once under a concurrent writer; IMMEDIATE waits instead.
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 5,
+        # FULL: a committed row survives a power cut in WAL mode too.
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+    }
+elif _database["ENGINE"] == "django.db.backends.postgresql":
+    _database["CONN_MAX_AGE"] = 60
+    _database["CONN_HEALTH_CHECKS"] = True
+else:
+    raise _wrong_database
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+LANGUAGE_CODE = "en"
+USE_I18N = False
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+# Found where they lie: there is no collectstatic step to forget.
+WHITENOISE_USE_FINDERS = True
+
+# --- people ----------------------------------------------------------------------------------------------------
+AUTH_USER_MODEL = "hamr_portal.Person"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "dashboard"
+ACCOUNT_ADAPTER = "hamr_portal.web.accounts.Adapter"
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
+ACCOUNT_SESSION_REMEMBER = False
+ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXIES
+
+# --- what a browser is told ------------------------------------------------------------------------------------
+_prefix = "__Host-" if HTTPS else ""
+SESSION_COOKIE_NAME = f"{_prefix}session"
+CSRF_COOKIE_NAME = f"{_prefix}csrf"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+CSRF_COOKIE_HTTPONLY = True
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+    }
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 50
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    "loggers": {
+        # At DEBUG it writes what it sends.
+        "urllib3": {"level": "WARNING"},
+        "django.server": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
+    },
+}

@@ -1,0 +1,171 @@
+"""What do pages say of rows, sites and history? Which finding leads, what else to list, and what was changed last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Protocol, TypeVar
+
+from hamr_portal.domain.connections import ReadOutcome
+from hamr_portal.domain.findings import VERDICT_OF, Finding, Found, Group, Judgement, Verdict
+from hamr_portal.domain.pairs import Side
+
+
+class SideRow(Protocol):
+    """One side as a page shows it."""
+
+    @property
+    def side(self) -> Side: ...
+
+
+class Row(Protocol):
+    """One pair as a page shows it."""
+
+    @property
+    def pair(self) -> object | None: ...
+    @property
+    def sides(self) -> Sequence[SideRow]: ...
+    @property
+    def judgement(self) -> Judgement: ...
+
+
+class Line(Protocol):
+    """One line of an organization's history."""
+
+    organization_id: Any
+
+
+class Answers(Protocol):
+    """How many of a site's organizations got an answer."""
+
+    @property
+    def answered(self) -> int: ...
+    @property
+    def total(self) -> int: ...
+    @property
+    def worst(self) -> ReadOutcome | None: ...
+
+
+Listed = TypeVar("Listed", bound=Line)
+Site = TypeVar("Site", bound=Answers)
+
+NAMED_WITHIN = timedelta(minutes=10)
+"""A change names itself when its time is so close before the moment at which it was seen."""
+
+_NEWS = frozenset({Group.IN_PROGRESS, Group.FAILED_OVER})
+"""Where a change from outside is what happened, and not a remark."""
+
+_RANK = {finding: rank for rank, findings in enumerate(VERDICT_OF.values()) for finding in findings}
+_SAID_TOGETHER = frozenset({Finding.BOTH_PRIMARY, Finding.NEITHER_PRIMARY})
+"""Who says primary is said in one sentence with differing statuses."""
+
+
+def leading(row: Row) -> Found:
+    """Give the finding that makes a row's verdict; of several, the first."""
+    wanted = VERDICT_OF[row.judgement.verdict]
+    return next(found for found in row.judgement.findings if found.finding in wanted)
+
+
+def further(row: Row) -> list[Found]:
+    """Give everything else that was found, the worst first, and once what is said once."""
+    first = leading(row)
+    said_already = {Finding.BOTH_PASSIVE}
+    if first.finding is Finding.STATUSES_DIFFER:
+        said_already |= _SAID_TOGETHER
+    if row.judgement.verdict is Verdict.SPLIT_VIEW and changed_last(row) is not None:
+        said_already.add(Finding.MODIFIED_DIFFERS)
+    if outside_is_news(row):
+        said_already.add(Finding.CHANGED_OUTSIDE)
+    rest = [found for found in row.judgement.findings if found is not first and found.finding not in said_already]
+    return sorted(rest, key=lambda found: _RANK.get(found.finding, len(VERDICT_OF)))
+
+
+def found(row: Row, finding: str) -> Found | None:
+    """Give a finding by its name, where it holds."""
+    return next((each for each in row.judgement.findings if each.finding == finding), None)
+
+
+def side_of(row: Row, found: Found) -> SideRow:
+    """Give the side that a finding is about; the first where it is about both."""
+    return next((each for each in row.sides if each.side is found.side), row.sides[0])
+
+
+def across(row: Row, side: SideRow) -> SideRow | None:
+    """Give the side across."""
+    return next((each for each in row.sides if each is not side), None)
+
+
+def outside_is_news(row: Row) -> bool:
+    """Tell whether a change from outside is to be said before anything else."""
+    return row.judgement.verdict.group in _NEWS and row.judgement.has(Finding.CHANGED_OUTSIDE)
+
+
+def names_itself(found: Found) -> bool:
+    """Tell whether the side says when and by whom what was seen from outside was changed."""
+    changed_at = found.side.modified_at if found.side is not None else None
+    return changed_at is not None and found.since is not None and found.since - changed_at <= NAMED_WITHIN
+
+
+def changed_last(row: Row) -> SideRow | None:
+    """Give the side that names the newer change; None where that is not known."""
+    dated = [(each.side.modified_at, each) for each in row.sides if each.side.modified_at is not None]
+    if len(dated) != 2 or dated[0][0] == dated[1][0]:
+        return None
+    return max(dated, key=lambda each: each[0])[1]
+
+
+def agreed(row: Row, moment: datetime) -> bool:
+    """Tell whether both sides said the same at a moment when both had answered, as far as what is known shows it."""
+    first, other = (each.side for each in row.sides)
+    lasting = all(side.view_since is None or side.view_since <= moment for side in (first, other))
+    return bool(
+        lasting
+        and first.has_connection
+        and other.has_connection
+        and first.status == other.status
+        and first.is_primary is not other.is_primary
+    )
+
+
+def rows_named(rows: Sequence[Row]) -> str:
+    """Say how many these are: `3 pairs`, or `1 organization` where none of them is in a pair."""
+    noun = "pair" if any(row.pair is not None for row in rows) else "organization"
+    return f"{len(rows)} {noun}{'' if len(rows) == 1 else 's'}"
+
+
+def judged(rows: Iterable[Row], verdict: str) -> list[Row]:
+    """Keep the rows of one verdict."""
+    return [row for row in rows if row.judgement.verdict.name == verdict]
+
+
+def word(words: Mapping[Any, str], key: Any) -> str:
+    """Give the word for a key."""
+    return words[key]
+
+
+def answering(sites: Iterable[Site]) -> list[Site]:
+    """Keep the sites of which every organization got an answer."""
+    return [site for site in sites if site.answered == site.total]
+
+
+def silent(sites: Iterable[Site]) -> list[Site]:
+    """Keep the sites that were asked lately and of which no organization got an answer."""
+    return [site for site in sites if not site.answered and site.worst is ReadOutcome.NO_ANSWER]
+
+
+def with_before(lines: Iterable[Listed]) -> list[tuple[Listed, Listed | None]]:
+    """Give each line of history, the newest first, with the line before it of the same organization."""
+    earlier: dict[Any, Listed] = {}
+    joined: list[tuple[Listed, Listed | None]] = []
+    for line in reversed(list(lines)):
+        joined.append((line, earlier.get(line.organization_id)))
+        earlier[line.organization_id] = line
+    return joined[::-1]
+
+
+_VIEW = ("has_connection", "status", "is_primary", "target_uuid", "modified_at", "modified_by")
+
+
+def same_view(line: Line, before: Line | None) -> bool:
+    """Tell whether a line of history says the same of the connection as the one before: only the read differs."""
+    return before is not None and all(getattr(line, name) == getattr(before, name) for name in _VIEW)

@@ -1,0 +1,56 @@
+"""Which tags and filters do templates have, without loading any?"""
+
+from __future__ import annotations
+
+import json
+
+from django import template
+from django.forms import BoundField
+from django.utils.safestring import SafeString
+
+from hamr_portal.domain.connections import sanitized
+
+from . import _findings, _looks, _time
+
+register = template.Library()
+
+for tag in (_looks.icon, _looks.said, _looks.badge, _looks.read, _looks.past_read, _looks.keys):
+    register.simple_tag(tag)
+register.simple_tag(_looks.verdict_of, name="verdict")
+for clocked in (_time.age, _time.at, _time.day, _time.lasting):
+    register.simple_tag(clocked, takes_context=True)
+for rule in (
+    *(_looks.glyph, _looks.read_words),
+    *(_looks.newer_trouble, _looks.newer_read, _looks.keys_trouble, _looks.key_words, _looks.in_trouble),
+    *(_looks.due, _looks.rotation),
+    _time.days,
+    *(_findings.leading, _findings.further, _findings.found, _findings.side_of, _findings.across),
+    *(_findings.outside_is_news, _findings.names_itself, _findings.changed_last, _findings.agreed),
+    *(_findings.rows_named, _findings.judged, _findings.word, _findings.answering, _findings.silent),
+    *(_findings.with_before, _findings.same_view),
+):
+    register.filter(rule.__name__, rule)
+
+
+@register.filter
+def person(address: str) -> str:
+    """Give the short form of who it was: what stands before the @."""
+    return address.partition("@")[0] or "nobody named"
+
+
+@register.filter
+def pretty(raw: str) -> str:
+    """Indent an answer where it is JSON; any other text stays as it came."""
+    try:
+        text = json.dumps(json.loads(raw), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return raw
+    # Escapes that JSON hid become characters again: none of them may reorder or hide text on the page.
+    return sanitized(text, len(text))
+
+
+@register.filter
+def hinted(field: BoundField) -> SafeString:
+    """Draw a field that has a hint, so that both its hint and its error are read out with it."""
+    error = f" {field.auto_id}_error" if field.errors else ""
+    return field.as_widget(attrs={"aria-describedby": f"{field.auto_id}_hint{error}"})

@@ -1,0 +1,32 @@
+"""Which address shows which page?"""
+
+from allauth.account import views as account
+from django.urls import path
+
+from hamr_portal.web import dashboard, errors, organizations, page, pairs
+from hamr_portal.web.access import public
+
+handler400 = errors.bad_request
+handler403 = errors.permission_denied
+handler404 = errors.not_found
+handler500 = errors.server_error
+
+urlpatterns = [
+    path("", dashboard.dashboard, name="dashboard"),
+    path("live/", dashboard.live, name="dashboard_live"),
+    path("organizations/", organizations.index, name="organizations"),
+    path("organizations/new/", organizations.new, name="organization_new"),
+    path("organizations/verify/", organizations.verify_all, name="organizations_verify"),
+    path("organizations/<slug:name>/", organizations.detail, name="organization"),
+    path("organizations/<slug:name>/edit/", organizations.edit, name="organization_edit"),
+    path("organizations/<slug:name>/refresh/", organizations.refresh, name="organization_refresh"),
+    path("organizations/<slug:name>/verify/", organizations.verify, name="organization_verify"),
+    path("organizations/<slug:name>/disable/", organizations.disable, name="organization_disable"),
+    path("organizations/<slug:name>/enable/", organizations.enable, name="organization_enable"),
+    path("pairs/<int:pk>/name/", pairs.rename, name="pair_rename"),
+    path("runbook/", page.runbook, name="runbook"),
+    path("theme/", page.theme, name="theme"),
+    path("accounts/login/", public(account.login), name="account_login"),
+    path("accounts/logout/", public(account.logout), name="account_logout"),
+    path("accounts/inactive/", public(account.account_inactive), name="account_inactive"),
+]

@@ -1,0 +1,81 @@
+"""Who may open which page? Every view says so; one that does not is refused to everybody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponseBase
+from django.utils.http import url_has_allowed_host_and_scheme
+
+from hamr_portal.domain.people import Action, may, roles_for
+from hamr_portal.models import Person
+
+View = TypeVar("View", bound=Callable[..., HttpResponseBase])
+
+PUBLIC = "public"
+
+
+def requires(action: Action) -> Callable[[View], View]:
+    """Declare what a person must be allowed to do to reach a view."""
+
+    def declare(view: View) -> View:
+        view.access = action  # type: ignore[attr-defined]
+        return view
+
+    return declare
+
+
+def public(view: View) -> View:
+    """Declare that a view is for everybody, signed in or not."""
+    view.access = PUBLIC  # type: ignore[attr-defined]
+    return view
+
+
+def access_of(view: Callable[..., Any]) -> Action | str | None:
+    """Give what a view declares; None where it declares nothing."""
+    declared: Action | str | None = getattr(view, "access", None)
+    return declared
+
+
+class NotAllowed(PermissionDenied):
+    """The person's role does not allow this. The text says whose does."""
+
+
+def page_of(request: HttpRequest) -> str:
+    """Give the page to come back to: this one, or the one whose button was pressed."""
+    if request.method in ("GET", "HEAD"):
+        return request.get_full_path()
+    came_from = request.headers.get("Referer", "")
+    ours = url_has_allowed_host_and_scheme(came_from, {request.get_host()}, require_https=request.is_secure())
+    return urlsplit(came_from)._replace(scheme="", netloc="").geturl() if ours else "/"
+
+
+class AccessMiddleware:
+    """Lets a request through to its view when the declared access allows it."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_view(
+        self, request: HttpRequest, view: Callable[..., Any], args: Any, kwargs: Any
+    ) -> HttpResponseBase | None:
+        """Refuse, ask to sign in, or let through."""
+        access = access_of(view)
+        if access == PUBLIC:
+            return None
+        if access is None:
+            raise NotAllowed("This page declares no access.")
+        if not isinstance(request.user, Person):
+            return redirect_to_login(page_of(request))
+        if not may(request.user.held_role, Action(access)):
+            roles = " or ".join(role.word for role in roles_for(Action(access)))
+            held = request.user.held_role
+            raise NotAllowed(f"Needs: {roles}. You are {held.word if held else 'without a role'}.")
+        return None

@@ -1,0 +1,35 @@
+"""Who is behind this request, as the record keeps them?"""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils.crypto import salted_hmac
+
+from hamr_portal.domain.audit import Actor
+from hamr_portal.models import Person
+
+
+def actor_of(request: HttpRequest) -> Actor:
+    """Give the signed-in person as an actor."""
+    person = request.user
+    assert isinstance(person, Person)  # noqa: S101 - the access middleware lets nobody else through
+    session = request.session.session_key or ""
+    return Actor(
+        kind="person",
+        name=person.email,
+        role=person.role or "",
+        address=address_of(request),
+        session=salted_hmac("hamr_portal.session", session).hexdigest()[:16] if session else "",
+        request_id=getattr(request, "id", ""),
+    )
+
+
+def address_of(request: HttpRequest) -> str:
+    """Give the caller's address; what proxies say counts only as far as there are trusted ones."""
+    proxies: int = settings.TRUSTED_PROXIES
+    hops = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",")]
+    if proxies and len(hops) >= proxies and hops[-proxies]:
+        return hops[-proxies][:64]
+    address: str = request.META.get("REMOTE_ADDR", "")
+    return address

@@ -1,0 +1,67 @@
+"""What does every page carry? The moment, the environment, the theme, and whether anybody reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect
+from django.template.loader import render_to_string
+from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_GET, require_POST
+
+from hamr_portal.domain.people import Action, may
+from hamr_portal.models import Person
+from hamr_portal.services import overview, workers
+
+from .access import public
+from .errors import theme_of
+
+THEMES = ("auto", "light", "dark")
+
+
+def frame(request: HttpRequest) -> dict[str, Any]:
+    """Give templates what the frame around each page shows."""
+    now = timezone.now()
+    context: dict[str, Any] = {
+        "now": now,
+        "environment": settings.ENVIRONMENT_NAME,
+        "theme": theme_of(request),
+        "themes": THEMES,
+    }
+    person = getattr(request, "user", None)
+    if isinstance(person, Person):
+        context |= {
+            "person": person,
+            "worker": workers.state(now=now),
+            "freshness": overview.freshness(now=now),
+            "manages_organizations": may(person.held_role, Action.MANAGE_ORGANIZATIONS),
+            "names_pairs": may(person.held_role, Action.NAME_PAIRS),
+        }
+    return context
+
+
+@public
+@require_POST
+def theme(request: HttpRequest) -> HttpResponse:
+    """Keep the theme that was chosen, for browsers without script."""
+    wanted = request.POST.get("theme", "auto")
+    response = _back(request)
+    response.set_cookie("theme", wanted if wanted in THEMES else "auto", max_age=31_536_000, samesite="Lax")
+    return response
+
+
+@public
+@require_GET
+def runbook(request: HttpRequest) -> HttpResponse:
+    """Show what to do when the portal cannot help. Needs no database."""
+    context = {"now": timezone.now(), "environment": settings.ENVIRONMENT_NAME, "theme": theme_of(request)}
+    return HttpResponse(render_to_string("runbook.html", context))
+
+
+def _back(request: HttpRequest) -> HttpResponseRedirect:
+    path = request.POST.get("next", "/")
+    safe = url_has_allowed_host_and_scheme(path, allowed_hosts=None)
+    return redirect(path if safe else "/")

@@ -1,0 +1,137 @@
+"""Role × URL × method, from the table that the views themselves are driven by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.http import HttpRequest, HttpResponse
+from django.test import Client
+from django.urls import URLPattern, get_resolver, path, reverse
+
+from hamr_portal import urls
+from hamr_portal.checks import views
+from hamr_portal.domain.people import Action, Role, may
+from hamr_portal.models import Person
+from hamr_portal.web.access import PUBLIC, access_of
+from tests import factories
+
+from .conftest import SignIn
+
+ROUTES = {str(route.name): route for route in get_resolver().url_patterns if isinstance(route, URLPattern)}
+POST_ONLY = {
+    "organizations_verify",
+    "organization_refresh",
+    "organization_verify",
+    "organization_disable",
+    "organization_enable",
+    "pair_rename",
+    "theme",
+}
+GET_ONLY = {"dashboard", "dashboard_live", "organizations", "organization"}
+WHO: list[Role | str | None] = ["anonymous", None, *Role]
+
+pytestmark = pytest.mark.django_db
+
+
+def address(name: str) -> str:
+    primary, _ = factories.pair()
+    arguments: dict[str, Any] = {}
+    route = str(ROUTES[name].pattern)
+    if "<slug:name>" in route:
+        arguments["name"] = primary.name
+    if "<int:pk>" in route:
+        arguments["pk"] = primary.pair_id
+    return reverse(name, kwargs=arguments)
+
+
+def browser(who: Role | str | None, signed_in: SignIn) -> Client:
+    return Client() if who == "anonymous" else signed_in(Role(who) if who else None)
+
+
+def test_every_view_declares_its_access() -> None:
+    undeclared = [route for route, view in views(get_resolver().url_patterns) if access_of(view) is None]
+
+    assert undeclared == []
+
+
+def _forgotten(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("what nobody said who may see")
+
+
+class Forgetful:
+    """The portal's addresses and one whose view says nothing about who may open it."""
+
+    handler400, handler403 = urls.handler400, urls.handler403
+    handler404, handler500 = urls.handler404, urls.handler500
+    urlpatterns = [*urls.urlpatterns, path("forgotten/", _forgotten)]
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+@pytest.mark.parametrize("who", WHO)
+def test_a_view_that_declares_no_access_is_refused_to_everybody(
+    who: Role | str | None, method: str, signed_in: SignIn, settings: Any
+) -> None:
+    client = browser(who, signed_in)
+    settings.ROOT_URLCONF = Forgetful
+
+    response = getattr(client, method)("/forgotten/")
+
+    assert response.status_code == 403
+    assert "what nobody said" not in response.content.decode()
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+@pytest.mark.parametrize("who", WHO)
+@pytest.mark.parametrize("name", list(ROUTES))
+def test_only_roles_of_the_table_reach_a_view(
+    name: str, who: Role | str | None, method: str, signed_in: SignIn, simulator: object
+) -> None:
+    access = access_of(ROUTES[name].callback)
+    anonymous = who == "anonymous"
+    page = address(name)
+    client = browser(who, signed_in)
+
+    response = getattr(client, method)(page)
+
+    to_sign_in = response.status_code == 302 and response["Location"].startswith(f"{reverse('account_login')}?next=")
+    if access == PUBLIC:
+        assert response.status_code != 403
+    elif anonymous:
+        assert to_sign_in
+    elif may(Role(who) if who else None, Action(str(access))):
+        assert response.status_code in (200, 302, 405, 422)
+        assert not to_sign_in
+    else:
+        assert response.status_code == 403
+
+
+@pytest.mark.parametrize("name", sorted(POST_ONLY))
+def test_what_changes_something_refuses_get(name: str, admin: Client) -> None:
+    response = admin.get(address(name))
+
+    assert response.status_code == 405
+
+
+@pytest.mark.parametrize("name", sorted(GET_ONLY))
+def test_what_only_shows_refuses_post(name: str, admin: Client) -> None:
+    response = admin.post(address(name))
+
+    assert response.status_code == 405
+
+
+def test_a_refusal_says_which_role_is_needed(viewer: Client) -> None:
+    response = viewer.get(reverse("organizations"))
+
+    assert response.status_code == 403
+    assert "admin" in response.content.decode()
+
+
+def test_somebody_who_was_disabled_is_out_at_once(viewer: Client) -> None:
+    person = Person.objects.get()
+    person.is_active = False
+    person.save()
+
+    response = viewer.get(reverse("dashboard"))
+
+    assert response.status_code == 302

@@ -1,0 +1,80 @@
+"""Keys that nobody must ever see again: planted, then looked for everywhere."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.urls import get_resolver, reverse
+
+from hamr_portal.checks import views
+from hamr_portal.domain.people import Role
+from hamr_portal.models import Person
+from hamr_portal.simulator import FAULTS, Simulator
+from tests import factories
+
+from .conftest import SignIn
+
+pytestmark = pytest.mark.django_db
+
+CANARIES = ("canary0api", "canary0application")
+API_KEY = "canary0api0key0000000000000000"
+APPLICATION_KEY = "canary0application0key00000000"
+
+
+def everything_stored() -> str:
+    """Give every value of every table as one text."""
+    texts = []
+    with connection.cursor() as cursor:
+        for table in connection.introspection.table_names(cursor):
+            cursor.execute(f'SELECT * FROM "{table}"')
+            texts += [str(row) for row in cursor.fetchall()]
+    return "\n".join(texts)
+
+
+@pytest.mark.parametrize("fault", [None, *sorted(set(FAULTS) - {"hang", "drip_headers", "drip_body"})])
+def test_keys_are_on_no_page_in_no_row_and_in_no_log_line(
+    fault: str | None, admin: Client, simulator: Simulator, caplog: pytest.LogCaptureFixture, settings: Any
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    settings.HAMR_DEADLINE = 0.3
+    simulator.add_organization("halden-checkout", "us1", api_key=API_KEY, application_key=APPLICATION_KEY)
+    if fault is not None:
+        simulator.set_fault("halden-checkout", fault)
+    form = {
+        "name": "halden-checkout",
+        "site": "us1",
+        "api_key": API_KEY,
+        "application_key": APPLICATION_KEY,
+        "spelling": "AUTO",
+    }
+
+    pages = [admin.post(reverse("organization_new"), form, follow=True).content.decode()]
+    pages.append(admin.post(reverse("organization_new"), form | {"verify": "1"}).content.decode())
+    pages.append(admin.post("/organizations/halden-checkout/refresh/", follow=True).content.decode())
+    pages.append(admin.post(reverse("organizations_verify"), follow=True).content.decode())
+    pages.append(admin.get("/").content.decode())
+
+    seen = "\n".join([*pages, everything_stored(), caplog.text])
+    assert [canary for canary in CANARIES if canary in seen] == []
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+@pytest.mark.parametrize("role", list(Role))
+def test_keys_are_on_no_page_of_any_role(role: Role, method: str, signed_in: SignIn, simulator: Simulator) -> None:
+    primary, _ = factories.pair()
+    client = signed_in(role)
+    typed = {"name": "halden-new", "site": "us1", "api_key": API_KEY, "application_key": APPLICATION_KEY}
+    pages: dict[str, str] = {}
+
+    for route, _ in views(get_resolver().url_patterns):
+        client.force_login(Person.objects.get())  # One of the routes signs out.
+        path = "/" + route.replace("<slug:name>", primary.name).replace("<int:pk>", str(primary.pair_id))
+        data = typed if method == "post" else {}
+        pages[route] = getattr(client, method)(path, data, follow=True).content.decode()
+
+    assert {name for name, page in pages.items() if "<h1" not in page} <= {"live/"}
+    assert {name for name, page in pages.items() if "canary0" in page} == set()
