@@ -1,0 +1,50 @@
+"""What do commands share? A complete installation, who is at the shell, and a console that writes where they write."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from rich.console import Console
+
+from hamr_portal.domain.audit import Actor
+
+
+class InstalledCommand(BaseCommand):
+    """A command that needs the database as this version has it, and says so where it is not."""
+
+    requires_system_checks = ["installation"]
+
+    def get_check_kwargs(self, options: dict[str, Any]) -> Any:
+        """Include what `check` runs with --deploy only."""
+        arguments: Any = super().get_check_kwargs(options)
+        return {**arguments, "include_deployment_checks": True}
+
+
+def shell_actor() -> Actor:
+    """Give the machine's user as an actor."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = f"uid {os.getuid()}"
+    return Actor(kind="command", name=f"{name}@{socket.gethostname()}")
+
+
+def console(stdout: Any) -> Console:
+    """Give a console on a command's output; a pipe gets wide plain text."""
+    piped = not stdout.isatty()
+    return Console(file=stdout, width=160 if piped else None, no_color=piped or None, soft_wrap=True)
+
+
+def password_for(email: str) -> str:
+    """Take a password from PORTAL_PASSWORD or a prompt."""
+    password = os.environ.get("PORTAL_PASSWORD")
+    if password:
+        return password
+    if not sys.stdin.isatty():
+        raise CommandError("There is no terminal to ask for the password. Put it into PORTAL_PASSWORD.")
+    return getpass.getpass(f"Password for {email}: ")

@@ -1,0 +1,141 @@
+"""What is found wrong with an installation, by id, each time with what to do."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.checks import run_checks
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
+from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
+from django.http import HttpRequest, HttpResponse
+from django.urls import include, path
+from pytest_django.fixtures import Settings
+
+from hamr_portal import checks
+from hamr_portal.domain.organizations import sites_with
+from hamr_portal.domain.people import Action
+from hamr_portal.models import Organization
+from hamr_portal.web.access import public, requires
+from tests import factories
+
+
+def undeclared(request: HttpRequest) -> HttpResponse:
+    return HttpResponse()
+
+
+class Urls:
+    """A tiny set of addresses, as ROOT_URLCONF takes it."""
+
+    urlpatterns = [
+        path("open/", public(lambda request: HttpResponse())),
+        path("guarded/", requires(Action.SEE_STATUS)(lambda request: HttpResponse())),
+        path("inner/", include([path("<int:pk>/forgotten/", undeclared)])),
+    ]
+
+
+def found(*tags: str) -> dict[str, str]:
+    """Run checks as a start of the portal does, and give their texts by id."""
+    messages = run_checks(tags=tags or None, include_deployment_checks=bool(tags))
+    return {message.id or "": message.msg for message in messages if (message.id or "").startswith("portal.")}
+
+
+def test_every_view_of_the_portal_declares_its_access():
+    assert checks.every_view_declares_its_access(None) == []
+
+
+def test_a_view_that_declares_no_access_is_an_error(settings: Settings):
+    settings.ROOT_URLCONF = Urls
+
+    messages = checks.every_view_declares_its_access(None)
+
+    assert [(message.id, message.msg) for message in messages] == [
+        ("portal.E001", "The view of /inner/<int:pk>/forgotten/ declares no access.")
+    ]
+    assert messages[0].hint is not None
+    assert "@requires" in messages[0].hint
+
+
+@pytest.mark.parametrize(
+    ("sites", "hosts", "ids"),
+    [
+        ("lab=http://127.0.0.1:9001", ["portal.halden.example"], ["portal.W002"]),
+        ("lab=http://127.0.0.1:9001", ["localhost"], []),
+        ("lab=https://proxy.example", ["portal.halden.example"], []),
+    ],
+)
+def test_sites_without_tls_are_pointed_out_where_others_reach_the_portal(settings: Settings, sites, hosts, ids):
+    settings.HAMR_SITES = sites_with(sites)
+    settings.ALLOWED_HOSTS = hosts
+
+    messages = checks.sites_stay_secret(None)
+
+    assert [message.id for message in messages] == ids
+    assert all("lab" in message.msg for message in messages)
+
+
+@pytest.mark.django_db
+def test_a_complete_installation_has_nothing_to_say():
+    factories.organization()
+
+    assert found(checks.INSTALLATION) == {}
+
+
+@pytest.mark.django_db
+def test_plain_checks_do_not_ask_the_database(django_assert_num_queries):
+    with django_assert_num_queries(0):
+        assert found() == {}
+
+
+@pytest.mark.django_db
+def test_a_migration_that_is_missing_is_an_error():
+    MigrationRecorder(connection).record_unapplied("hamr_portal", "0001_initial")
+
+    with pytest.raises(SystemCheckError, match=r"portal\.E004.*lacks 1 migrations[\s\S]*manage\.py migrate"):
+        call_command("check", deploy=True, tags=[checks.INSTALLATION])
+
+
+@pytest.mark.django_db
+def test_a_database_of_a_newer_version_is_an_error():
+    MigrationRecorder(connection).record_applied("hamr_portal", "9999_from_the_future")
+
+    assert found(checks.INSTALLATION) == {
+        "portal.E007": "The database is of a newer version (9999_from_the_future).",
+    }
+
+
+@pytest.mark.django_db
+def test_migrations_of_an_app_that_is_gone_do_no_harm():
+    MigrationRecorder(connection).record_applied("removed_app", "0001_initial")
+
+    assert found(checks.INSTALLATION) == {}
+
+
+@pytest.mark.django_db
+def test_a_missing_ring_is_a_warning_so_that_the_last_known_statuses_are_still_served(settings: Settings):
+    settings.KEY_RING_FILE.unlink()
+
+    warnings = found(checks.INSTALLATION)
+
+    assert list(warnings) == ["portal.W005"]
+    assert "init_key_ring" in warnings["portal.W005"]
+
+
+@pytest.mark.django_db
+def test_a_ring_that_others_may_read_is_a_warning(settings: Settings):
+    settings.KEY_RING_FILE.chmod(0o644)
+
+    assert "chmod 600" in found(checks.INSTALLATION)["portal.W005"]
+
+
+@pytest.mark.django_db
+def test_keys_of_another_row_are_a_warning_that_names_the_organization():
+    stranger = factories.organization("stranger")
+    victim = factories.organization("victim")
+    Organization.objects.filter(pk=victim.pk).update(sealed_api_key=stranger.sealed_api_key)
+
+    warnings = found(checks.INSTALLATION)
+
+    assert list(warnings) == ["portal.W006"]
+    assert "The keys of victim cannot be opened" in warnings["portal.W006"]
+    assert factories.CANARY_API_KEY not in warnings["portal.W006"]

@@ -1,0 +1,223 @@
+"""A wrong setting ends the start with one sentence, and a right one is read as it is written."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+PASSWORD = "canary0database0password"
+KEPT = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+
+
+def start(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run Python here with an environment of its own, and no `.env` unless one is given."""
+    given = KEPT | {"ENV_FILE": "", "SECRET_KEY": "x" * 50, "DATABASE_URL": "sqlite://:memory:"} | environment
+    return subprocess.run(
+        [sys.executable, "-W", "error", *command], cwd=BASE_DIR, env=given, capture_output=True, text=True, check=False
+    )
+
+
+# Loads the settings alone, many times over in one process: each start of Django costs half a second.
+TRY_ALL = """
+import json, os, runpy, sys
+results = []
+for environment in json.load(sys.stdin):
+    before = dict(os.environ)
+    os.environ.update({name: value for name, value in environment.items() if value is not None})
+    try:
+        made = runpy.run_path("hamr_portal/settings.py")
+        results.append({name: repr(made[name]) for name in made if name.isupper()})
+    except BaseException as error:
+        results.append([type(error).__name__, str(error), error.__suppress_context__ or error.__context__ is None])
+    os.environ.clear()
+    os.environ.update(before)
+json.dump(results, sys.stdout)
+"""
+
+
+def tried(tmp_path: Path, environments: list[dict[str, str | None]]) -> list[Any]:
+    """Give the settings that each environment makes, or the error; None takes a variable away."""
+    plain: dict[str, str | None] = {"ENV_FILE": "", "SECRET_KEY": "x" * 50, "DATABASE_URL": "sqlite://:memory:"}
+    made = subprocess.run(
+        [sys.executable, "-c", TRY_ALL],
+        cwd=BASE_DIR,
+        env=KEPT | {"PYTHONPATH": str(BASE_DIR)},
+        input=json.dumps([plain | environment for environment in environments]).replace("TMP", str(tmp_path)),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert made.stderr == ""
+    results: list[Any] = json.loads(made.stdout)
+    return results
+
+
+WRONG: list[tuple[dict[str, str | None], str]] = [
+    ({"SECRET_KEY": ""}, "SECRET_KEY is not set."),
+    ({"SECRET_KEY": None}, "SECRET_KEY is not set."),
+    ({"ALLOWED_HOSTS": "*"}, "ALLOWED_HOSTS holds a wildcard."),
+    ({"ALLOWED_HOSTS": "portal.example,*.halden.example"}, "ALLOWED_HOSTS holds a wildcard."),
+    ({"DEBUG": "true", "ALLOWED_HOSTS": "localhost, portal.example"}, "DEBUG is on and portal.example is public."),
+    ({"ALLOWED_HOSTS": ".halden.example"}, "ALLOWED_HOSTS holds a wildcard."),
+    ({"HAMR_PROXY": "proxy.example:3128"}, "HAMR_PROXY must be http://host:port or https://host:port."),
+    ({"HAMR_PROXY": f"http://me:{PASSWORD}@proxy.example/x"}, "HAMR_PROXY must be"),
+    ({"HTTPS": "false", "ALLOWED_HOSTS": "portal.example"}, "HTTPS is off and portal.example is public."),
+    ({"HTTPS": "false", "ALLOWED_HOSTS": "0.0.0.0"}, "HTTPS is off and 0.0.0.0 is public."),
+    ({"HTTPS": "flase"}, "HTTPS must be true or false."),
+    ({"DEBUG": "2"}, "DEBUG must be true or false."),
+    ({"DEBUG": ""}, "DEBUG must be true or false."),
+    ({"HAMR_POLL_INTERVAL": "soon"}, "HAMR_POLL_INTERVAL must be a number of seconds, 1 or more."),
+    ({"HAMR_POLL_INTERVAL": "0.5"}, "HAMR_POLL_INTERVAL must be"),
+    ({"HAMR_POLL_INTERVAL": "nan"}, "HAMR_POLL_INTERVAL must be"),
+    ({"HAMR_POLL_INTERVAL": "inf"}, "HAMR_POLL_INTERVAL must be"),
+    ({"HAMR_POLL_INTERVAL": "30s"}, "HAMR_POLL_INTERVAL must be"),
+    ({"HAMR_POLL_INTERVAL": "1,5"}, "HAMR_POLL_INTERVAL must be"),
+    ({"HAMR_CONNECT_TIMEOUT": "0"}, "HAMR_CONNECT_TIMEOUT must be a number of seconds, 0.1 or more."),
+    ({"HAMR_DEADLINE": "-8"}, "HAMR_DEADLINE must be a number of seconds, 0.1 or more."),
+    ({"HAMR_SWEEP_THREADS": "0"}, "HAMR_SWEEP_THREADS must be a whole number, 1 or more."),
+    ({"HAMR_SWEEP_THREADS": "6.4"}, "HAMR_SWEEP_THREADS must be"),
+    ({"TRUSTED_PROXIES": "-1"}, "TRUSTED_PROXIES must be a whole number of proxies."),
+    ({"TRUSTED_PROXIES": "9" * 400}, "TRUSTED_PROXIES must be a whole number of proxies."),
+    ({"HAMR_SITES": "us1=http://proxy.example"}, "HAMR_SITES: us1: http: is for loopback addresses only"),
+    ({"HAMR_SITES": f"us1=https://me:{PASSWORD}@proxy.example"}, "HAMR_SITES: us1: the address must be"),
+    ({"DATABASE_URL": f"mysql://me:{PASSWORD}@db.example/portal"}, "DATABASE_URL must be"),
+    ({"DATABASE_URL": f"//me:{PASSWORD}@db.example/portal"}, "DATABASE_URL must be"),
+    ({"DATABASE_URL": f"postgres://me:{PASSWORD}/x@db.example/portal"}, "DATABASE_URL must be"),
+    ({"DATABASE_URL": f"postgres://me:{PASSWORD}@db.example:port/portal"}, "DATABASE_URL must be"),
+    ({"DATABASE_URL": "sqlite://var/portal.sqlite3"}, "DATABASE_URL must be"),
+    ({"DATABASE_URL": "portal.sqlite3"}, "DATABASE_URL must be"),
+    ({"DATABASE_URL": ""}, "DATABASE_URL must be"),
+    ({"DATABASE_URL": "sqlite:////dev/null/portal.sqlite3"}, "DATABASE_URL: the folder of /dev/null/portal.sqlite3"),
+    ({"ENV_FILE": "TMP/missing"}, "ENV_FILE names"),
+    ({"ENV_FILE": "TMP"}, "ENV_FILE names"),
+    ({"ENV_FILE": "TMP/binary"}, "cannot be read as UTF-8 text."),
+]
+
+
+def test_every_wrong_setting_is_refused_with_a_sentence_that_names_it_and_holds_no_password(tmp_path):
+    (tmp_path / "binary").write_bytes(b"SECRET_KEY=\xff\xfe")
+
+    results = tried(tmp_path, [environment for environment, _ in WRONG])
+
+    for (environment, sentence), result in zip(WRONG, results, strict=True):
+        assert isinstance(result, list), environment
+        kind, text, hides_its_cause = result
+        assert kind == "ImproperlyConfigured", environment
+        assert sentence in text
+        assert hides_its_cause
+        assert PASSWORD not in text
+
+
+def test_what_is_not_set_has_the_documented_defaults(tmp_path):
+    (made,) = tried(tmp_path, [{"DATABASE_URL": "sqlite:///TMP/db.sqlite3"}])
+
+    assert made["DEBUG"] == "False"
+    assert made["ALLOWED_HOSTS"] == "['localhost', '127.0.0.1', '[::1]']"
+    assert made["CSRF_TRUSTED_ORIGINS"] == "[]"
+    assert made["ENVIRONMENT_NAME"] == "'production'"
+    assert made["KEY_RING_FILE"] == repr(BASE_DIR / "var" / "keyring")
+    assert made["HAMR_POLL_INTERVAL"] == "30.0"
+    assert made["HAMR_CONNECT_TIMEOUT"] == "3.0"
+    assert made["HAMR_DEADLINE"] == "8.0"
+    assert made["HAMR_SWEEP_THREADS"] == "64"
+    assert made["TRUSTED_PROXIES"] == "0"
+    assert made["SECURE_PROXY_SSL_HEADER"] == "None"
+
+
+def test_cookies_are_bound_to_the_host_with_https_and_to_nothing_without(tmp_path):
+    with_https, without = tried(
+        tmp_path, [{"HTTPS": "true", "ALLOWED_HOSTS": "portal.example", "TRUSTED_PROXIES": "1"}, {"HTTPS": "false"}]
+    )
+
+    assert [with_https[f"{name}_COOKIE_NAME"] for name in ("SESSION", "CSRF")] == ["'__Host-session'", "'__Host-csrf'"]
+    for name in ("SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE", "SECURE_SSL_REDIRECT", "SECURE_HSTS_PRELOAD"):
+        assert (with_https[name], without[name]) == ("True", "False")
+    assert (with_https["SECURE_HSTS_SECONDS"], without["SECURE_HSTS_SECONDS"]) == ("31536000", "0")
+    assert with_https["SECURE_PROXY_SSL_HEADER"] == "('HTTP_X_FORWARDED_PROTO', 'https')"
+    assert [without[f"{name}_COOKIE_NAME"] for name in ("SESSION", "CSRF")] == ["'session'", "'csrf'"]
+    assert with_https["CSRF_COOKIE_HTTPONLY"] == without["CSRF_COOKIE_HTTPONLY"] == "True"
+
+
+def test_values_are_read_as_they_are_written(tmp_path):
+    (tmp_path / "env").write_text(
+        "# the portal\n"
+        "SECRET_KEY='$not-another-variable#really'\n"
+        "export ENVIRONMENT_NAME=staging\n"
+        "HAMR_POLL_INTERVAL=15\n"
+        "ALLOWED_HOSTS=portal.example, dr.halden.example ,\n"
+    )
+    lines: list[dict[str, str | None]] = [
+        {"ENV_FILE": "TMP/env", "SECRET_KEY": None, "HAMR_POLL_INTERVAL": "1e2"},
+        {"DEBUG": "YES", "HAMR_SITES": "us1=http://127.0.0.1:9001"},
+        {"DATABASE_URL": "postgres://me:p%40ss%24@db.example:5433/portal"},
+        {"DATABASE_URL": "sqlite:///TMP/new/folder/portal.sqlite3", "KEY_RING_FILE": "/run/secrets/ring"},
+    ]
+
+    from_file, loopback, postgres, sqlite = tried(tmp_path, lines)
+
+    assert from_file["SECRET_KEY"] == "'$not-another-variable#really'"
+    assert from_file["ENVIRONMENT_NAME"] == "'staging'"
+    assert from_file["HAMR_POLL_INTERVAL"] == "100.0", "the environment comes before the file"
+    assert from_file["ALLOWED_HOSTS"] == "['portal.example', 'dr.halden.example']"
+    assert loopback["DEBUG"] == "True"
+    assert "'http://127.0.0.1:9001'" in loopback["HAMR_SITES"]
+    assert "'PASSWORD': 'p@ss$'" in postgres["DATABASES"]
+    assert "'PORT': 5433" in postgres["DATABASES"]
+    assert "'CONN_HEALTH_CHECKS': True" in postgres["DATABASES"]
+    assert f"'NAME': '{tmp_path}/new/folder/portal.sqlite3'" in sqlite["DATABASES"]
+    assert "'transaction_mode': 'IMMEDIATE'" in sqlite["DATABASES"]
+    assert (tmp_path / "new" / "folder").is_dir()
+    assert sqlite["KEY_RING_FILE"] == repr(Path("/run/secrets/ring"))
+
+
+def test_a_wrong_setting_ends_every_way_to_start_with_one_sentence():
+    ways = [("manage.py", "check"), ("manage.py", "status"), ("manage.py", "runserver"), ("-m", "hamr_portal.wsgi")]
+
+    with ThreadPoolExecutor(len(ways)) as pool:
+        ended = list(pool.map(lambda way: start(*way, SECRET_KEY=""), ways))
+
+    for way, each in zip(ways, ended, strict=True):
+        assert each.returncode == 1, way
+        assert each.stdout == ""
+        assert each.stderr == (
+            "The portal's settings are wrong: SECRET_KEY is not set. "
+            "Put SECRET_KEY=<50 random characters> into the environment or into .env.\n"
+        )
+
+
+def test_a_web_server_does_not_start_on_a_database_that_is_not_ready(tmp_path):
+    (tmp_path / "damaged.sqlite3").write_text("no database " * 500)
+    expected = {
+        "new": ("portal.E004", "HINT: Run: manage.py migrate"),
+        "damaged": ("portal.E003", "HINT: Look at DATABASE_URL"),
+    }
+
+    with ThreadPoolExecutor(len(expected)) as pool:
+        ended = pool.map(
+            lambda name: start("-c", "import hamr_portal.wsgi", DATABASE_URL=f"sqlite:///{tmp_path}/{name}.sqlite3"),
+            expected,
+        )
+
+    for words, each in zip(expected.values(), ended, strict=True):
+        assert each.returncode == 1
+        for word in ("The portal does not start.", *words):
+            assert word in each.stderr
+        assert "Traceback" not in each.stderr
+
+
+@pytest.mark.parametrize("name", ["default-src", "base-uri", "frame-ancestors"])
+def test_a_browser_is_allowed_nothing_that_is_not_named(name):
+    assert settings.CONTENT_SECURITY_POLICY["DIRECTIVES"][name] == ["'none'"]
+
+
+def test_no_request_opens_a_transaction_by_itself():
+    assert not settings.DATABASES["default"].get("ATOMIC_REQUESTS")
