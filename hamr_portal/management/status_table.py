@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group as Lines
@@ -10,10 +10,11 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hamr_portal.domain.connections import ReadOutcome
 from hamr_portal.domain.findings import Group
 from hamr_portal.services.overview import Overview, Row, SideRow
 from hamr_portal.services.workers import Pulse, WorkerState
+from hamr_portal.templatetags._looks import read_words
+from hamr_portal.templatetags._time import span
 
 _STYLES = {
     Group.NEED_ACTION: "bold red",
@@ -39,19 +40,6 @@ def table(everything: Overview, worker: WorkerState) -> RenderableType:
     return Lines(heading, rows, said) if worker.pulse is Pulse.LIVE else Lines(said, heading, rows)
 
 
-def span(duration: timedelta) -> str:
-    """Give a duration in its two largest units."""
-    seconds = max(0, int(duration.total_seconds()))
-    if seconds < 60:
-        return f"{seconds} s"
-    if seconds < 3600:
-        return f"{seconds // 60} min {seconds % 60} s"
-    if seconds < 86_400:
-        return f"{seconds // 3600} h {seconds % 3600 // 60} min"
-    days = seconds // 86_400
-    return f"{days} day" if days == 1 else f"{days} days"
-
-
 def _pair(row: Row, now: datetime) -> Text:
     text = Text(row.name, style="bold").append("\n")
     text.append(row.verdict.label, style=_STYLES[row.verdict.group])
@@ -69,7 +57,7 @@ def _side(row: Row, side: SideRow | None, now: datetime) -> Text:
         text.append(" says primary" if side.side.is_primary else " says secondary", style="red")
     text.append(f" {_age(side, now)}", style="dim")
     if not side.side.answers and side.side.outcome is not None:
-        text.append(f"\n{read_words(side)}", style="red")
+        text.append(f"\n{last_read(side)}", style="red")
     return text
 
 
@@ -86,19 +74,10 @@ def _age(side: SideRow, now: datetime) -> str:
     return f"{span(now - side.side.answered_at)} ago"
 
 
-def read_words(side: SideRow) -> str:
-    """Give what came of the last read, in the words of the design language."""
-    outcome, status = side.side.outcome, side.snapshot.attempt_status
-    words = {
-        ReadOutcome.NO_ANSWER: "No answer",
-        ReadOutcome.KEY_REFUSED: f"HTTP {status}, key refused",
-        ReadOutcome.WRONG_ORGANIZATION: "Wrong organization",
-        ReadOutcome.RATE_LIMITED: "HTTP 429, rate limited",
-        ReadOutcome.UNREADABLE: "Unreadable answer",
-        ReadOutcome.KEYS_UNREADABLE: "Keys unreadable",
-    }
-    text = words.get(outcome, f"HTTP {status}") if outcome else "Not read yet"
-    return f"{text} × {side.side.repeats}" if side.side.repeats > 1 else text
+def last_read(side: SideRow) -> str:
+    """Give what came of the last read, and how often in a row."""
+    words = read_words(side.side.outcome or "", side.snapshot.attempt_status)
+    return f"{words} × {side.side.repeats}" if side.side.repeats > 1 else words
 
 
 def _worker(everything: Overview, worker: WorkerState) -> Text:
