@@ -160,7 +160,8 @@ class Overview:
 
 def overview(*, now: datetime, filters: Filters | None = None) -> Overview:
     """Give the state of every pair and every unpaired organization. One query."""
-    organizations = list(Organization.objects.enabled().select_related("snapshot", "pair"))
+    enabled = Organization.objects.enabled().select_related("snapshot", "pair")
+    organizations = list(enabled.defer("snapshot__raw"))  # 16 KiB each, shown on one page only
     saved = {organization.uuid for organization in organizations if organization.uuid is not None}
     rows = _rows(organizations, saved, now)
     wanted = filters or Filters()
