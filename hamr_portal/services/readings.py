@@ -1,4 +1,4 @@
-"""What becomes of what was read? Snapshots, history, flips on the record, pairs; and reading now, for a person."""
+"""What becomes of what was read? Snapshots, history, the record, pairs; and reading now, for a person."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _VIEW_FIELDS = (
 )
 _WRITTEN = [column.name for column in Snapshot._meta.concrete_fields if not column.primary_key]
 
-_ALARMING = {
+_EVENT_OF = {
     ReadOutcome.KEY_REFUSED: Event.KEYS_REFUSED,
     ReadOutcome.WRONG_ORGANIZATION: Event.IDENTITY_MISMATCH,
     ReadOutcome.KEYS_UNREADABLE: Event.KEYS_UNREADABLE,
@@ -162,11 +162,11 @@ def _record(row: Snapshot, result: Result, entries: list[dict[str, Any]]) -> Obs
         row.outside_at = result.at
         data = {"before": before, "after": _view_of(row)}
         entries.append(_entry(row, Event.STATUS_CHANGED_OUTSIDE, data=data))
-    flipped = before_outcome != result.outcome
+    turned = before_outcome != result.outcome
     event = _event_of_attempt(row)
-    if (flipped and (before_outcome or not result.answered)) or (event != before_event and event in _ALARMS):
-        entries.append(_entry(row, event, outcome=row.outcome, data=_turn(before_outcome, result)))
-    if not changed and not flipped:
+    if (turned and (before_outcome or not result.answered)) or (event != before_event and event in _ALARMS):
+        entries.append(_entry(row, event, outcome=row.outcome, data=_outcomes(before_outcome, result)))
+    if not changed and not turned:
         return None
     return Observation(
         organization=row.organization,
@@ -195,7 +195,7 @@ def _entry(row: Snapshot, event: Event, **fields: Any) -> dict[str, Any]:
     return {"event": event, "organization": row.organization.name, **fields}
 
 
-def _turn(before: str, result: Result) -> dict[str, object]:
+def _outcomes(before: str, result: Result) -> dict[str, object]:
     return {"before": before, "after": result.outcome, "detail": result.reason, "http_status": result.http_status}
 
 
@@ -263,7 +263,7 @@ def _event_of_attempt(row: Snapshot) -> Event:
         return Event.TLS_FAILURE
     if row.attempt_status is not None and 300 <= row.attempt_status < 400:
         return Event.REDIRECT_REFUSED
-    return _ALARMING.get(ReadOutcome(row.outcome), Event.READ_CHANGED) if row.outcome else Event.READ_CHANGED
+    return _EVENT_OF.get(ReadOutcome(row.outcome), Event.READ_CHANGED) if row.outcome else Event.READ_CHANGED
 
 
 def _read_other_sides_again(changed: Collection[UUID]) -> None:
