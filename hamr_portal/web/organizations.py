@@ -23,6 +23,7 @@ from hamr_portal.services.comparison import compare
 from hamr_portal.services.organizations import Draft, NotSaved
 from hamr_portal.services.readings import ReadNow
 from hamr_portal.services.verification import UnknownSite, Verification
+from hamr_portal.templatetags._time import clock
 
 from .access import requires
 from .actors import actor_of
@@ -91,7 +92,8 @@ def _say_read(request: HttpRequest, organization: Organization, answer: ReadNow)
     if not snapshot.attempt_failed:
         messages.success(request, f"{name}: read {when}.")
         return
-    seen = f"The view below is from {snapshot.answered_at:%H:%M:%S}." if snapshot.answered_at else "It was never read."
+    at = snapshot.answered_at
+    seen = f"The view below is from {clock(at, timezone.now())}." if at else "It was never read."
     messages.error(request, f"{name}: asked {when}, not read: {snapshot.attempt_reason}. {seen}")
 
 

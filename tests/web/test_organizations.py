@@ -423,3 +423,14 @@ def test_the_report_of_a_bug_holds_no_key(
     assert "halden-checkout" in text
     assert "canary0" not in text
     assert "canary0" not in report.get_traceback_html()
+
+
+def test_a_read_that_failed_says_from_which_day_the_view_is(viewer: Client, simulator: Simulator) -> None:
+    made = simulator.add_organization("halden-checkout", "us1")
+    long_ago = timezone.now() - timedelta(days=3)
+    factories.seen(factories.simulated(made), at=long_ago)
+    simulator.set_fault("halden-checkout", "401")
+
+    shown = viewer.post(url("organization_refresh"), follow=True).content.decode()
+
+    assert f"The view below is from {long_ago.day} {long_ago:%b}" in shown
