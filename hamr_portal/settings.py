@@ -100,6 +100,18 @@ HAMR_DEADLINE = _number(float, "HAMR_DEADLINE", "8", "a number of seconds, 0.1 o
 HAMR_PROXY = _text("HAMR_PROXY", "")
 if HAMR_PROXY and not re.match(r"https?://[^\s/@]+/?$", HAMR_PROXY):
     raise ImproperlyConfigured("HAMR_PROXY must be http://host:port or https://host:port.")
+HAMR_SETTLE_SECONDS = _number(float, "HAMR_SETTLE_SECONDS", "120", "a number of seconds, 1 or more", least=1)
+HAMR_SETTLE_READS = _number(int, "HAMR_SETTLE_READS", "3", "a whole number, 1 or more", least=1)
+HAMR_MODIFIED_BY = _text("HAMR_MODIFIED_BY", "{email}")
+if not HAMR_MODIFIED_BY.strip() or re.search(r"[{}]", re.sub(r"\{(email|change)\}", "", HAMR_MODIFIED_BY)):
+    raise ImproperlyConfigured("HAMR_MODIFIED_BY may hold {email} and {change}, and no other braces.")
+PREVIEW_SECONDS = _number(float, "PREVIEW_SECONDS", "120", "a number of seconds, 10 or more", least=10)
+try:
+    TICKET_PATTERN = re.compile(_text("TICKET_PATTERN", ""))
+except re.error:
+    raise ImproperlyConfigured("TICKET_PATTERN must be a regular expression, such as INC-[0-9]+.") from None
+# What was seen of a request and could not be recorded waits here, beside the database.
+SPOOL_FILE = _path(_text("SPOOL_FILE", "var/spool.jsonl"))
 HAMR_SWEEP_THREADS = _number(int, "HAMR_SWEEP_THREADS", "64", "a whole number, 1 or more", least=1)
 
 # --- Django ----------------------------------------------------------------------------------------------------

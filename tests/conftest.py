@@ -22,6 +22,7 @@ hypothesis_settings.load_profile("portal")
 def _an_installation_of_its_own(tmp_path: Path, settings: Settings) -> None:
     """Give each test a key ring, short deadlines and no memory of the test before."""
     settings.KEY_RING_FILE = tmp_path / "keyring"
+    settings.SPOOL_FILE = tmp_path / "spool.jsonl"
     settings.HAMR_CONNECT_TIMEOUT = 0.5
     settings.HAMR_DEADLINE = 2.0
     create_ring(settings.KEY_RING_FILE)

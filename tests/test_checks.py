@@ -89,7 +89,7 @@ def test_plain_checks_do_not_ask_the_database(django_assert_num_queries):
 
 @pytest.mark.django_db
 def test_a_migration_that_is_missing_is_an_error():
-    MigrationRecorder(connection).record_unapplied("hamr_portal", "0001_initial")
+    MigrationRecorder(connection).record_unapplied("hamr_portal", "0002_changes")
 
     with pytest.raises(SystemCheckError, match=r"portal\.E004.*lacks 1 migrations[\s\S]*manage\.py migrate"):
         call_command("check", deploy=True, tags=[checks.INSTALLATION])
@@ -106,7 +106,7 @@ def test_a_database_of_a_newer_version_is_an_error():
 
 @pytest.mark.django_db
 def test_migrations_of_an_app_that_is_gone_do_no_harm():
-    MigrationRecorder(connection).record_applied("removed_app", "0001_initial")
+    MigrationRecorder(connection).record_applied("removed_app", "0002_changes")
 
     assert found(checks.INSTALLATION) == {}
 

@@ -41,6 +41,7 @@ class Event(StrEnum):
     TLS_FAILURE = "api.tls_failure"
     REDIRECT_REFUSED = "api.redirect_refused"
     STATUS_CHANGED_OUTSIDE = "status.external_change"
+    OUTSIDE_ACKNOWLEDGED = "status.external_change_acknowledged"
     PAIR_FOUND = "pair.found"
     PAIR_MOVED = "pair.moved"
     PAIR_PARTED = "pair.parted"
@@ -48,6 +49,33 @@ class Event(StrEnum):
     PERSON_ADDED = "person.added"
     PASSWORD_SET = "person.password_set"  # noqa: S105 - the event, not a password
     WORKER_RESUMED = "worker.resumed"
+    ACCESS_DENIED = "authz.denied"
+
+    CHANGE_PREPARED = "change.prepared"
+    CHANGE_REFUSED = "change.refused"
+    CHANGE_INCOMPLETE = "change.refused_incomplete"
+    CHANGE_BUSY = "change.refused_busy"
+    CHANGE_STALE = "change.refused_stale"
+    CHANGE_TOKEN = "change.refused_token"  # noqa: S105 - the event, not a token
+    APPROVAL_OF_OWN = "approval.refused_self"
+    APPROVAL_ASKED = "change.approval_asked"
+    CHANGE_APPROVED = "change.approved"
+    APPROVAL_SKIPPED = "change.approval_skipped"
+    CHANGE_DECLINED = "change.declined"
+    CHANGE_CANCELLED = "change.cancelled"
+    CHANGE_EXPIRED = "change.expired"
+    CHANGE_SENDING = "change.sending"
+    CHANGE_NOT_SENT = "change.not_sent"
+    CHANGE_REJECTED = "change.rejected"
+    CHANGE_ACCEPTED = "change.accepted"
+    CHANGE_UNKNOWN = "change.unknown"
+    CHANGE_ABANDONED = "change.abandoned"
+    CHANGE_VERIFIED = "change.verified"
+    CHANGE_LATE = "change.took_effect_late"
+    CHANGE_NOT_APPLIED = "change.not_applied"
+    CHANGE_SUPERSEDED = "change.superseded"
+    CHANGE_RESOLVED = "change.resolved_by_operator"
+    SKIP_SEEN = "change.approval_skipped_seen"
 
 
 def canonical(data: Mapping[str, Any]) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import IntEnum, StrEnum
 from uuid import UUID
 
-from .organizations import Spelling
+from .organizations import Spelling, site_of_datacenter
 
 
 class HamrStatus(IntEnum):
@@ -51,6 +51,43 @@ class Connection:
     target_datacenter: str
     own_datacenter: str
     spelling: Spelling
+
+
+@dataclass(frozen=True)
+class View:
+    """One side's own statement, as far as two of them are compared. Without a connection, nothing else is said."""
+
+    has_connection: bool
+    status: int | None = None
+    is_primary: bool | None = None
+    modified_at: datetime | None = None
+    modified_by: str = ""
+    target_uuid: UUID | None = None
+    target_name: str = ""
+    target_datacenter: str = ""
+
+    @classmethod
+    def of(cls, connection: Connection | None) -> View:
+        """Give what an answer states."""
+        if connection is None:
+            return cls(has_connection=False)
+        return cls(
+            has_connection=True,
+            status=connection.status,
+            is_primary=connection.is_primary,
+            modified_at=connection.modified_at,
+            modified_by=connection.modified_by,
+            target_uuid=connection.target_uuid,
+            target_name=connection.target_name,
+            target_datacenter=connection.target_datacenter,
+        )
+
+    def says_the_same(self, other: View) -> bool:
+        """Tell whether two statements are the same; a datacenter's two forms are the same place."""
+        return self._compared() == other._compared()
+
+    def _compared(self) -> View:
+        return replace(self, target_datacenter=site_of_datacenter(self.target_datacenter))
 
 
 class ReadOutcome(StrEnum):

@@ -25,6 +25,7 @@ _INSTALLATION = [
     "HTTPS",
     "DATABASE_URL",
     "KEY_RING_FILE",
+    "SPOOL_FILE",
     "HAMR_SITES",
     "HAMR_POLL_INTERVAL",
     "HAMR_CONNECT_TIMEOUT",
@@ -134,6 +135,7 @@ def _settings(folder: Path, sites: str) -> dict[str, str]:
         "HTTPS": "false",
         "DATABASE_URL": f"sqlite:///{folder}/portal.sqlite3",
         "KEY_RING_FILE": str(folder / "keyring"),
+        "SPOOL_FILE": str(folder / "spool.jsonl"),
         "HAMR_SITES": sites,
         # Faster than in earnest, so that a newcomer need not wait to see a region go dark.
         "HAMR_POLL_INTERVAL": "5",

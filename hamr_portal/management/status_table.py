@@ -12,7 +12,7 @@ from rich.text import Text
 
 from hamr_portal.domain.findings import Group
 from hamr_portal.services.overview import Overview, Row, SideRow
-from hamr_portal.services.workers import Pulse, WorkerState
+from hamr_portal.services.pulse import Pulse, WorkerState
 from hamr_portal.templatetags._looks import read_words
 from hamr_portal.templatetags._time import span
 

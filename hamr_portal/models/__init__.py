@@ -1,8 +1,21 @@
 from .audit import AppendOnly, AuditEntry
+from .changes import Change, LogLine, SkipNotice
 from .connections import Observation, Snapshot
 from .organizations import Organization
 from .pairs import Pair
 from .people import Person
 from .workers import Worker
 
-__all__ = ["AppendOnly", "AuditEntry", "Observation", "Organization", "Pair", "Person", "Snapshot", "Worker"]
+__all__ = [
+    "AppendOnly",
+    "AuditEntry",
+    "Change",
+    "LogLine",
+    "Observation",
+    "Organization",
+    "Pair",
+    "Person",
+    "SkipNotice",
+    "Snapshot",
+    "Worker",
+]

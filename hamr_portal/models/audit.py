@@ -24,6 +24,8 @@ class AuditEntry(models.Model):
     actor_session = models.CharField(max_length=64, default="", blank=True)
     request_id = models.CharField(max_length=32, default="", blank=True)
     organization = models.CharField(max_length=63, default="", blank=True)
+    change = models.BigIntegerField(null=True)
+    ticket = models.CharField(max_length=100, default="", blank=True)
     reason = models.TextField(default="", blank=True)
     outcome = models.CharField(max_length=64, default="", blank=True)
     data = models.TextField(default="{}")

@@ -75,6 +75,9 @@ class Observation(View):
     outcome = models.CharField(max_length=32, choices=_OUTCOMES)
     reason = models.CharField(max_length=300, default="", blank=True)
     outside = models.BooleanField(default=False)
+    acknowledged_at = models.DateTimeField(null=True)
+    acknowledged_by = models.CharField(max_length=254, default="", blank=True)
+    comment = models.TextField(default="", blank=True)
 
     class Meta:
         indexes = [models.Index(fields=["organization", "-at", "-id"], name="observation_newest")]

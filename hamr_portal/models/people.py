@@ -8,11 +8,16 @@ from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.db import models
 from django.db.models.functions import Lower
 
-from hamr_portal.domain.people import Role
+from hamr_portal.domain.people import Action, Role, may
 
 
 class PersonManager(BaseUserManager["Person"]):
-    """Finds people by e-mail address, whatever its case."""
+    """Finds people by e-mail address, whatever its case, and by what they may do."""
+
+    def who_may(self, *actions: Action) -> models.QuerySet[Person]:
+        """Give the people whose role allows any of these."""
+        roles = [role for role in Role if any(may(role, action) for action in actions)]
+        return self.filter(role__in=roles, is_active=True)
 
     def get_by_natural_key(self, username: str | None) -> Person:
         """Find by e-mail address, for Django's authentication."""

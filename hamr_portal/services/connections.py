@@ -6,7 +6,7 @@ the API and touches no database, and `readings.store` writes what came of it. Th
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -92,11 +92,34 @@ def claim(organization_ids: Collection[UUID], still: Q) -> list[Flight]:
     lease = uuid4()
     with transaction.atomic():
         # Asked again under a lock: since they were chosen, they may have been read or disabled.
-        enabled = Organization.objects.enabled().filter(pk__in=organization_ids)
-        wanted = Snapshot.objects.filter(_is_free(), still, pk__in=enabled.values("pk"))
-        taken = list(wanted.select_for_update(skip_locked=True).values_list("pk", flat=True))
-        Snapshot.objects.filter(pk__in=taken).update(lease=lease, leased_until=Now() + _lease_lasts())
+        wanted = _enabled(organization_ids).filter(_is_free(), still).select_for_update(skip_locked=True)
+        taken = _lease(wanted.values_list("pk", flat=True), lease)
         organizations = list(Organization.objects.filter(pk__in=taken))
+    return _flights(organizations, lease)
+
+
+def seize(organization_ids: Collection[UUID]) -> list[Flight]:
+    """Take the leases of these, whoever holds them and whatever the limits say: a change must not wait for a poll."""
+    lease = uuid4()
+    with transaction.atomic():
+        wanted = _enabled(organization_ids).select_for_update().order_by("pk")
+        taken = _lease(wanted.values_list("pk", flat=True), lease)
+        organizations = list(Organization.objects.filter(pk__in=taken))
+    return _flights(organizations, lease)
+
+
+def _enabled(organization_ids: Collection[UUID]) -> QuerySet[Snapshot]:
+    enabled = Organization.objects.enabled().filter(pk__in=organization_ids)
+    return Snapshot.objects.filter(pk__in=enabled.values("pk"))
+
+
+def _lease(snapshot_ids: Iterable[UUID], lease: UUID) -> list[UUID]:
+    taken = list(snapshot_ids)
+    Snapshot.objects.filter(pk__in=taken).update(lease=lease, leased_until=Now() + _lease_lasts())
+    return taken
+
+
+def _flights(organizations: list[Organization], lease: UUID) -> list[Flight]:
     if not organizations:
         return []
     try:
@@ -142,15 +165,18 @@ def _flight(organization: Organization, lease: UUID, ring: KeyRing | None, troub
 # --- fetch ------------------------------------------------------------------------------------------------------
 
 
-def fetch(flight: Flight) -> Result:
-    """Ask the API for one organization's view. It raises nothing that the API or the network can cause."""
+def fetch(flight: Flight, *, seconds: float | None = None) -> Result:
+    """Ask the API for one organization's view, within the usual deadline or `seconds`.
+
+    It raises nothing that the API or the network can cause.
+    """
     if flight.credentials is None:
         return Result(flight, timezone.now(), ReadOutcome.KEYS_UNREADABLE, reason=flight.trouble)
     if flight.site is None:
         reason = f"site {flight.site_name} is in no list: add it to HAMR_SITES"
         return Result(flight, timezone.now(), ReadOutcome.NO_ANSWER, reason=reason)
     try:
-        answer = client().read(flight.site, flight.credentials, seconds=settings.HAMR_DEADLINE)
+        answer = client().read(flight.site, flight.credentials, seconds=seconds or settings.HAMR_DEADLINE)
     except HamrError as error:
         return _failed(flight, error)
     return _answered(flight, answer)

@@ -8,7 +8,7 @@ from hamr_portal.domain.connections import known_status
 from hamr_portal.domain.findings import Group
 
 from .overview import Overview, Row, SideRow, needing_action
-from .workers import WorkerState
+from .pulse import WorkerState
 
 
 def as_json(everything: Overview, worker: WorkerState) -> dict[str, object]:

@@ -7,7 +7,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from hamr_portal.domain.audit import Actor, Event
-from hamr_portal.domain.people import Role
+from hamr_portal.domain.people import Action, Role, may, roles_for
 from hamr_portal.models import Person
 
 from . import audit
@@ -19,6 +19,25 @@ class NobodyThere(Exception):
 
 class PersonExists(Exception):
     """Somebody has this e-mail address already."""
+
+
+class NotAllowed(Exception):
+    """This person's role does not allow it, or does not any more."""
+
+
+def entitled(by: Actor, action: Action) -> Person:
+    """Give the person behind an actor, as the database has them now. Raises `NotAllowed`."""
+    person = Person.objects.filter(email=by.name, is_active=True).first()
+    if person is None or not may(person.held_role, action):
+        roles = " or ".join(role.word for role in roles_for(action))
+        raise NotAllowed(f"Needs: {roles}.")
+    return person
+
+
+def record_denied(by: Actor, action: Action) -> None:
+    """Put on the record that somebody asked for what their role does not allow."""
+    with transaction.atomic():
+        audit.append(Event.ACCESS_DENIED, by=by, outcome=action)
 
 
 def add_person(email: str, role: Role, password: str, *, by: Actor) -> Person:

@@ -18,10 +18,10 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from hamr_portal.domain.audit import Actor, Event
-from hamr_portal.domain.connections import ReadOutcome, sanitized, seconds_until_next_read
+from hamr_portal.domain.connections import ReadOutcome, View, sanitized, seconds_until_next_read
 from hamr_portal.domain.organizations import site_of_datacenter
 from hamr_portal.hamr_client import Phase
-from hamr_portal.models import Observation, Organization, Snapshot
+from hamr_portal.models import Change, Observation, Organization, Snapshot
 
 from . import audit, connections, pairs
 from .connections import Result
@@ -49,6 +49,9 @@ _EVENT_OF = {
     ReadOutcome.WRONG_ORGANIZATION: Event.IDENTITY_MISMATCH,
     ReadOutcome.KEYS_UNREADABLE: Event.KEYS_UNREADABLE,
 }
+
+_LAST_CHANGES = 10
+"""So many of the latest changes are asked whether they explain what is seen."""
 
 _ALARMS = frozenset({Event.TLS_FAILURE, Event.REDIRECT_REFUSED})
 """Said whenever they begin, also where no answer was to be had before: they may be somebody in between."""
@@ -82,6 +85,17 @@ def read_now(organizations: Sequence[Organization], *, by: Actor) -> dict[Organi
     finally:
         _CALLS_FOR_PEOPLE.release()
     return answers | _why_not_read([organization for organization in wanted if organization.pk not in read])
+
+
+def read_for_change(organization_ids: Collection[UUID], *, by: Actor, seconds: float | None = None) -> list[Result]:
+    """Read these now, whoever reads them already and whatever was read a moment ago: a change rests on it."""
+    flights = connections.seize(organization_ids)
+    if not flights:
+        return []
+    with ThreadPoolExecutor(len(flights)) as pool:
+        results = list(pool.map(lambda flight: connections.fetch(flight, seconds=seconds), flights))
+    store(results, by=by)
+    return results
 
 
 def _read_at_once(organization_ids: Collection[UUID], by: Actor) -> set[UUID]:
@@ -157,7 +171,7 @@ def _record(row: Snapshot, result: Result, entries: list[dict[str, Any]]) -> Obs
     changed = _compared(row) != compared
     if changed:
         row.view_since = result.at
-    outside = changed and known
+    outside = changed and known and not _made_here(row, result)
     if outside:
         row.outside_at = result.at
         data = {"before": before, "after": _view_of(row)}
@@ -176,6 +190,15 @@ def _record(row: Snapshot, result: Result, entries: list[dict[str, Any]]) -> Obs
         outside=outside,
         **_view_of(row),
     )
+
+
+def _made_here(row: Snapshot, result: Result) -> bool:
+    """Tell whether what is seen now was written by a change of the portal, on this side or on the other."""
+    if result.connection is None:
+        return False
+    changes = Change.objects.sent().of([row.pk], row.organization.pair_id).order_by("-pk")[:_LAST_CHANGES]
+    view = View.of(result.connection)
+    return any(change.explains(view, result.at) for change in changes)
 
 
 def _identified(organization: Organization, result: Result) -> Result:

@@ -9,72 +9,38 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from enum import Enum
+from datetime import timedelta
 from threading import Event as Signal
 from uuid import UUID
 
 from django.conf import settings
 from django.db import DataError, IntegrityError, close_old_connections, transaction
 from django.db import Error as DatabaseError
-from django.db.models import Max, Q
+from django.db.models import Q
 from django.utils import timezone
 
 from hamr_portal.domain.audit import Actor, Event
 from hamr_portal.models import Worker
 
-from . import audit, connections, readings
+from . import audit, connections, pulse, readings, reconciliation
 from .connections import Flight, Result
 
 TICK = 0.25
 """Seconds between two looks for what is due."""
 
 HEARTBEAT = timedelta(seconds=2)
-STOPPED_AFTER = timedelta(minutes=10)
-CLOCK_SKEW = timedelta(minutes=1)
-"""A worker that was seen further in the future was seen by a clock that ran ahead, and says nothing about now."""
-
 LOOK_AHEAD = 2000
 """So many due organizations are looked at at once; the threads decide how many of them are read."""
 
 logger = logging.getLogger(__name__)
 
 
-class Pulse(Enum):
-    """The state of the workers as the bar on every page shows it."""
-
-    LIVE = "Live"
-    LATE = "Late"
-    STOPPED = "Stopped"
-
-
-@dataclass(frozen=True)
-class WorkerState:
-    """Whether anybody reads, and when somebody last did (None: never)."""
-
-    pulse: Pulse
-    seen_at: datetime | None
-
-
-def state(*, now: datetime) -> WorkerState:
-    """Tell whether a worker is at work; an absent one must never look like calm."""
-    at_work = Q(stopped_at__isnull=True, seen_at__lte=now + CLOCK_SKEW)
-    seen = Worker.objects.aggregate(any=Max("seen_at"), at_work=Max("seen_at", filter=at_work))
-    if seen["at_work"] is None or now - seen["at_work"] > STOPPED_AFTER:
-        return WorkerState(Pulse.STOPPED, seen["any"])
-    late = now - seen["at_work"] > _late_after()
-    return WorkerState(Pulse.LATE if late else Pulse.LIVE, seen["at_work"])
-
-
-def _late_after() -> timedelta:
-    return timedelta(seconds=3 * settings.HAMR_POLL_INTERVAL)
-
-
 def run(stop: Signal, *, once: bool = False) -> None:
     """Work until `stop` is set, or `once` through what is due; what is under way is finished first."""
     work = _Work(_register(), once=once)
     try:
+        if once:
+            reconciliation.tidy(by=work.by)
         with ThreadPoolExecutor(settings.HAMR_SWEEP_THREADS, thread_name_prefix="read") as pool:
             while work.turn(pool, take=not stop.is_set()) or not (once or stop.is_set()):
                 if not work.flights:
@@ -122,15 +88,20 @@ class _Work:
         now = timezone.now()
         if abs(now - self.row.seen_at) >= HEARTBEAT:  # a clock may be set back
             self.row.seen_at = now
+            reconciliation.tidy(by=self.by)
             Worker.objects.filter(pk=self.row.pk).update(seen_at=now)
 
     def _take(self, pool: ThreadPoolExecutor) -> bool:
         in_the_air = Counter(flight.site_name for flight in self.flights.values())
         due = connections.due(LOOK_AHEAD)
+        wanted = reconciliation.wanted(now=timezone.now())
         if self.once:  # Where a sweep takes longer than the interval, it would never end.
             due = [each for each in due if each[0] not in self.taken]
-        chosen = choose(due, in_the_air, settings.HAMR_SWEEP_THREADS)
-        flights = connections.claim(chosen, connections.is_due()) if chosen else []
+            wanted -= self.taken
+        # What a change waits for is read first, and whether it is due or not.
+        flights = connections.claim(wanted, Q()) if wanted else []
+        chosen = choose(due, in_the_air, settings.HAMR_SWEEP_THREADS - len(flights))
+        flights += connections.claim(chosen, connections.is_due()) if chosen else []
         for flight in flights:
             self.flights[pool.submit(connections.fetch, flight)] = flight
             if self.once:
@@ -156,6 +127,7 @@ class _Work:
         """Store these together, or each by itself where the database refuses what one of them holds."""
         try:
             readings.store(results, by=self.by)
+            reconciliation.learn(results, by=self.by)
         except (DataError, IntegrityError) as error:
             if len(results) > 1:
                 for result in results:
@@ -182,9 +154,9 @@ def _register() -> Worker:
     """Put this worker down, and on the record where nobody had read for long before it."""
     now = timezone.now()
     name = f"{socket.gethostname()}:{os.getpid()}"
-    before = state(now=now)
+    before = pulse.state(now=now)
     with transaction.atomic():
-        if before.seen_at is not None and now - before.seen_at > _late_after():
+        if before.seen_at is not None and now - before.seen_at > pulse.late_after():
             data = {"last_seen_at": before.seen_at.isoformat()}
             audit.append(Event.WORKER_RESUMED, by=Actor(kind="worker", name=name), data=data)
         Worker.objects.filter(seen_at__lt=now - timedelta(days=7)).delete()

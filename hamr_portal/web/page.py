@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from hamr_portal.domain.people import Action, may
 from hamr_portal.models import Person
-from hamr_portal.services import overview, workers
+from hamr_portal.services import overview, pulse
 
 from .access import public
 from .errors import theme_of
@@ -35,7 +35,7 @@ def frame(request: HttpRequest) -> dict[str, Any]:
     if isinstance(person, Person):
         context |= {
             "person": person,
-            "worker": workers.state(now=now),
+            "worker": pulse.state(now=now),
             "freshness": overview.freshness(now=now),
             "manages_organizations": may(person.held_role, Action.MANAGE_ORGANIZATIONS),
             "names_pairs": may(person.held_role, Action.NAME_PAIRS),

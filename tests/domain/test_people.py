@@ -12,6 +12,10 @@ TABLE = {
     Action.READ_NOW: EVERYBODY,
     Action.MANAGE_ORGANIZATIONS: {"admin"},
     Action.NAME_PAIRS: {"admin"},
+    Action.CHANGE_STATUS: {"operator", "admin"},
+    Action.LINK_ORGANIZATIONS: {"admin"},
+    Action.APPROVE_CHANGES: {"approver"},
+    Action.ACKNOWLEDGE_OUTSIDE: {"operator", "admin"},
 }
 
 

@@ -47,7 +47,7 @@ def test_a_pipe_gets_plain_text_that_is_not_folded():
 @pytest.mark.django_db
 @pytest.mark.parametrize("words", COMMANDS, ids=lambda words: words[0])
 def test_a_command_does_not_start_on_a_database_that_is_not_migrated(words):
-    MigrationRecorder(connection).record_unapplied("hamr_portal", "0001_initial")
+    MigrationRecorder(connection).record_unapplied("hamr_portal", "0002_changes")
 
     with pytest.raises(SystemCheckError, match=r"portal\.E004"):
         call_command(*words, skip_checks=False)

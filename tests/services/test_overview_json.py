@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from hamr_portal.domain.connections import ReadOutcome
 from hamr_portal.models import Organization, Snapshot
-from hamr_portal.services import overview, workers
+from hamr_portal.services import overview, pulse
 from hamr_portal.services.overview import Filters
 from hamr_portal.services.overview_json import as_json
 from tests import factories
@@ -20,7 +20,7 @@ NOW = timezone.now()
 
 def shown(**filters: Any) -> dict[str, Any]:
     everything = overview.overview(now=NOW, filters=Filters(**filters))
-    read_back: dict[str, Any] = json.loads(json.dumps(as_json(everything, workers.state(now=NOW))))
+    read_back: dict[str, Any] = json.loads(json.dumps(as_json(everything, pulse.state(now=NOW))))
     return read_back
 
 

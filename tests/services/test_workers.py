@@ -14,9 +14,10 @@ from pytest_django.fixtures import Settings
 
 from hamr_portal.domain.audit import Event
 from hamr_portal.models import Organization, Snapshot, Worker
-from hamr_portal.services import connections, readings, workers
+from hamr_portal.services import connections, pulse, readings, workers
 from hamr_portal.services.connections import Flight, Result
-from hamr_portal.services.workers import Pulse, choose
+from hamr_portal.services.pulse import Pulse
+from hamr_portal.services.workers import choose
 from hamr_portal.simulator import Simulator
 from tests import factories
 
@@ -334,31 +335,31 @@ def worker(seen_at: datetime, stopped_at: datetime | None = None) -> Worker:
 
 
 def test_without_a_worker_ever_the_state_is_stopped_and_never():
-    state = workers.state(now=timezone.now())
+    state = pulse.state(now=timezone.now())
 
     assert (state.pulse, state.seen_at) == (Pulse.STOPPED, None)
 
 
 @pytest.mark.parametrize(
-    ("seconds", "pulse"),
+    ("seconds", "expected"),
     [(0, Pulse.LIVE), (90, Pulse.LIVE), (91, Pulse.LATE), (600, Pulse.LATE), (601, Pulse.STOPPED)],
 )
-def test_a_killed_worker_becomes_late_and_then_stopped(settings: Settings, seconds: int, pulse: Pulse):
+def test_a_killed_worker_becomes_late_and_then_stopped(settings: Settings, seconds: int, expected: Pulse):
     settings.HAMR_POLL_INTERVAL = 30
     now = timezone.now()
     seen_at = now - timedelta(seconds=seconds)
     worker(seen_at)
 
-    state = workers.state(now=now)
+    state = pulse.state(now=now)
 
-    assert (state.pulse, state.seen_at) == (pulse, seen_at)
+    assert (state.pulse, state.seen_at) == (expected, seen_at)
 
 
 def test_a_worker_that_ended_by_itself_is_stopped_at_once():
     now = timezone.now()
     worker(now, stopped_at=now)
 
-    assert workers.state(now=now) == workers.WorkerState(Pulse.STOPPED, now)
+    assert pulse.state(now=now) == pulse.WorkerState(Pulse.STOPPED, now)
 
 
 def test_one_live_worker_of_many_is_enough():
@@ -367,14 +368,14 @@ def test_one_live_worker_of_many_is_enough():
     worker(now, stopped_at=now)
     worker(now - timedelta(seconds=1))
 
-    assert workers.state(now=now) == workers.WorkerState(Pulse.LIVE, now - timedelta(seconds=1))
+    assert pulse.state(now=now) == pulse.WorkerState(Pulse.LIVE, now - timedelta(seconds=1))
 
 
 def test_a_worker_seen_by_a_clock_that_ran_ahead_is_not_at_work():
     now = timezone.now()
     worker(now + timedelta(days=1))
 
-    assert workers.state(now=now).pulse is Pulse.STOPPED
+    assert pulse.state(now=now).pulse is Pulse.STOPPED
 
 
 def test_a_working_worker_is_live_and_beats(simulator: Simulator, monkeypatch: pytest.MonkeyPatch):
@@ -383,14 +384,14 @@ def test_a_working_worker_is_live_and_beats(simulator: Simulator, monkeypatch: p
 
     def beaten_twice() -> bool:
         row = Worker.objects.get()
-        assert workers.state(now=timezone.now()).pulse is Pulse.LIVE
+        assert pulse.state(now=timezone.now()).pulse is Pulse.LIVE
         seen.append(row.seen_at)
         return len(set(seen)) == 3
 
     workers.run(StopWhen(beaten_twice))
 
     assert seen == sorted(seen)
-    assert workers.state(now=timezone.now()).pulse is Pulse.STOPPED
+    assert pulse.state(now=timezone.now()).pulse is Pulse.STOPPED
 
 
 # --- the record -------------------------------------------------------------------------------------------------

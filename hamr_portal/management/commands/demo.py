@@ -24,7 +24,7 @@ from hamr_portal.management import demo_environment
 from hamr_portal.management.shell import console, shell_actor
 from hamr_portal.management.status_table import table
 from hamr_portal.models import Organization, Pair
-from hamr_portal.services import connections, imports, keys, overview, pairs, people, workers
+from hamr_portal.services import connections, imports, keys, overview, pairs, people, pulse, workers
 
 PEOPLE = {
     "ines.castro@halden.example": Role.VIEWER,
@@ -62,7 +62,7 @@ class Command(BaseCommand):
 
     def _print_table(self) -> None:
         now = timezone.now()
-        console(self.stdout).print(table(overview.overview(now=now), workers.state(now=now)))
+        console(self.stdout).print(table(overview.overview(now=now), pulse.state(now=now)))
 
     def _serve(self, folder: Path, port: int, password: str) -> None:
         stop = Event()

@@ -15,7 +15,7 @@ from django.utils import timezone
 from hamr_portal.management.shell import InstalledCommand, console, shell_actor
 from hamr_portal.management.status_table import table
 from hamr_portal.models import Organization
-from hamr_portal.services import overview, readings, workers
+from hamr_portal.services import overview, pulse, readings
 from hamr_portal.services.overview_json import as_json
 
 NEEDS_ACTION = 10
@@ -38,7 +38,7 @@ class Command(InstalledCommand):
         if options["refresh"]:
             self._refresh(names)
         everything = overview.overview(now=timezone.now(), filters=overview.Filters(names=frozenset(names)))
-        worker = workers.state(now=everything.at)
+        worker = pulse.state(now=everything.at)
         if options["json"]:
             self.stdout.write(json.dumps(as_json(everything, worker), indent=2))
         else:

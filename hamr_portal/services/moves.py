@@ -1,0 +1,83 @@
+"""Where does the status of a change change? Here, in `move`, and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from django.db import InterfaceError, OperationalError, connection, transaction
+from django.utils import timezone
+
+from hamr_portal.domain.audit import Actor
+from hamr_portal.domain.changes import Move, What
+from hamr_portal.models import Change, LogLine
+
+from . import audit
+
+T = TypeVar("T")
+
+
+class AlreadyMoved(Exception):
+    """The change is not where this move begins any more: somebody else was first."""
+
+
+def move(
+    change: Change,
+    by_way_of: Move,
+    *,
+    by: Actor,
+    reason: str = "",
+    provided: Callable[[], object] = lambda: None,
+    line: LogLine | None = None,
+    lines: Iterable[LogLine] = (),
+    data: Mapping[str, Any] | None = None,
+    set: Mapping[str, Any] | None = None,
+) -> None:
+    """Move a change along one arrow of the table: the row, its log and the record, in one durable transaction.
+
+    `provided` looks at the database first, in that transaction, and raises to stop the move. `set` are the row's fields
+    that the move brings, `line` the log's line of it where it tells more than that it happened. Raises `AlreadyMoved`.
+    """
+    fields = dict(set or {})
+    with transaction.atomic(durable=True):
+        provided()
+        rows = Change.objects.filter(pk=change.pk, status__in=by_way_of.leaves)
+        before = rows.select_for_update(no_key=True).values_list("status", flat=True).first()
+        if before is None or not rows.update(status=by_way_of.reaches, **fields):
+            raise AlreadyMoved(f"change {change.pk} cannot be {by_way_of.name} any more")
+        told = line or LogLine()
+        told.what, told.move, told.by = What.MOVED, by_way_of.name, by.name
+        _write([*lines, told], change)
+        audit.append(
+            by_way_of.event,
+            by=by,
+            organization=change.organization.name,
+            change=change.pk,
+            ticket=fields.get("ticket") or change.ticket,
+            reason=reason,
+            outcome=by_way_of.reaches,
+            data={"before": before, "after": by_way_of.reaches, **(data or {})},
+        )
+    change.refresh_from_db()
+
+
+def tell(change: Change, lines: Iterable[LogLine]) -> None:
+    """Put lines into a change's log, in the caller's transaction: what was seen, without a move."""
+    _write(list(lines), change)
+
+
+def _write(lines: list[LogLine], change: Change) -> None:
+    for line in lines:
+        line.change = change
+        line.at = line.at or timezone.now()
+        line.last_at = line.last_at or line.at
+    LogLine.objects.bulk_create(lines)
+
+
+def once_more(write: Callable[[], T]) -> T:
+    """Do a transaction, and where the database was busy or gone, once more; the second failure is the caller's."""
+    try:
+        return write()
+    except (OperationalError, InterfaceError):
+        connection.close_if_unusable_or_obsolete()
+        return write()
