@@ -191,6 +191,9 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
     }
 elif _database["ENGINE"] == "django.db.backends.postgresql":
+    # Nobody waits longer for a lock than on SQLite: a change that cannot be recorded is not sent, and says so.
+    _asked = _database.get("OPTIONS", {})
+    _database["OPTIONS"] = {"connect_timeout": 5, "options": "-c lock_timeout=5s", **_asked}
     _database["CONN_MAX_AGE"] = 60
     _database["CONN_HEALTH_CHECKS"] = True
 else:

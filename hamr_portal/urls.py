@@ -3,7 +3,7 @@
 from allauth.account import views as account
 from django.urls import path
 
-from hamr_portal.web import dashboard, errors, organizations, page, pairs
+from hamr_portal.web import changes, dashboard, errors, organizations, outcomes, page, pairs
 from hamr_portal.web.access import public
 
 handler400 = errors.bad_request
@@ -23,6 +23,19 @@ urlpatterns = [
     path("organizations/<slug:name>/verify/", organizations.verify, name="organization_verify"),
     path("organizations/<slug:name>/disable/", organizations.disable, name="organization_disable"),
     path("organizations/<slug:name>/enable/", organizations.enable, name="organization_enable"),
+    path("organizations/<slug:name>/changes/new/", changes.new, name="change_new"),
+    path("changes/<int:pk>/confirm/", changes.confirm, name="change_confirm"),
+    path("changes/", outcomes.index, name="changes"),
+    path("changes/<int:pk>/", outcomes.detail, name="change"),
+    path("changes/<int:pk>/cancel/", outcomes.cancel, name="change_cancel"),
+    path("changes/<int:pk>/approve/", outcomes.approve, name="change_approve"),
+    path("changes/<int:pk>/decline/", outcomes.decline, name="change_decline"),
+    path("changes/<int:pk>/send/", outcomes.skip_approval, name="change_skip_approval"),
+    path("changes/<int:pk>/resolve/", outcomes.resolve, name="change_resolve"),
+    path("changes/<int:pk>/read/", outcomes.read, name="change_read"),
+    path("changes/<int:pk>/again/", outcomes.again, name="change_again"),
+    path("changes/<int:pk>/seen/", outcomes.seen, name="change_seen"),
+    path("changes/outside/<int:pk>/acknowledge/", outcomes.acknowledge, name="outside_acknowledge"),
     path("pairs/<int:pk>/name/", pairs.rename, name="pair_rename"),
     path("runbook/", page.runbook, name="runbook"),
     path("theme/", page.theme, name="theme"),

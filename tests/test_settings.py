@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -85,6 +86,22 @@ WRONG: list[tuple[dict[str, str | None], str]] = [
     ({"HAMR_DEADLINE": "-8"}, "HAMR_DEADLINE must be a number of seconds, 0.1 or more."),
     ({"HAMR_SWEEP_THREADS": "0"}, "HAMR_SWEEP_THREADS must be a whole number, 1 or more."),
     ({"HAMR_SWEEP_THREADS": "6.4"}, "HAMR_SWEEP_THREADS must be"),
+    ({"HAMR_SETTLE_SECONDS": "0"}, "HAMR_SETTLE_SECONDS must be a number of seconds, 1 or more."),
+    ({"HAMR_SETTLE_SECONDS": "two minutes"}, "HAMR_SETTLE_SECONDS must be"),
+    ({"HAMR_SETTLE_SECONDS": "inf"}, "HAMR_SETTLE_SECONDS must be"),
+    ({"HAMR_SETTLE_READS": "0"}, "HAMR_SETTLE_READS must be a whole number, 1 or more."),
+    ({"HAMR_SETTLE_READS": "2.5"}, "HAMR_SETTLE_READS must be"),
+    ({"HAMR_MODIFIED_BY": ""}, "HAMR_MODIFIED_BY may hold {email} and {change}, and no other braces."),
+    ({"HAMR_MODIFIED_BY": "  "}, "HAMR_MODIFIED_BY may hold"),
+    ({"HAMR_MODIFIED_BY": "{person}"}, "HAMR_MODIFIED_BY may hold"),
+    ({"HAMR_MODIFIED_BY": "{email!r}"}, "HAMR_MODIFIED_BY may hold"),
+    ({"HAMR_MODIFIED_BY": "{email.__class__}"}, "HAMR_MODIFIED_BY may hold"),
+    ({"HAMR_MODIFIED_BY": "{{email}}"}, "HAMR_MODIFIED_BY may hold"),
+    ({"HAMR_MODIFIED_BY": "portal {email"}, "HAMR_MODIFIED_BY may hold"),
+    ({"PREVIEW_SECONDS": "9"}, "PREVIEW_SECONDS must be a number of seconds, 10 or more."),
+    ({"PREVIEW_SECONDS": "nan"}, "PREVIEW_SECONDS must be"),
+    ({"TICKET_PATTERN": "INC-[0-9"}, "TICKET_PATTERN must be a regular expression, such as INC-[0-9]+."),
+    ({"TICKET_PATTERN": "(?P<number>"}, "TICKET_PATTERN must be"),
     ({"TRUSTED_PROXIES": "-1"}, "TRUSTED_PROXIES must be a whole number of proxies."),
     ({"TRUSTED_PROXIES": "9" * 400}, "TRUSTED_PROXIES must be a whole number of proxies."),
     ({"HAMR_SITES": "us1=http://proxy.example"}, "HAMR_SITES: us1: http: is for loopback addresses only"),
@@ -128,6 +145,12 @@ def test_what_is_not_set_has_the_documented_defaults(tmp_path):
     assert made["HAMR_POLL_INTERVAL"] == "30.0"
     assert made["HAMR_CONNECT_TIMEOUT"] == "3.0"
     assert made["HAMR_DEADLINE"] == "8.0"
+    assert made["HAMR_SETTLE_SECONDS"] == "120.0"
+    assert made["HAMR_SETTLE_READS"] == "3"
+    assert made["HAMR_MODIFIED_BY"] == "'{email}'"
+    assert made["PREVIEW_SECONDS"] == "120.0"
+    assert made["TICKET_PATTERN"] == "re.compile('')", "a ticket is optional"
+    assert made["SPOOL_FILE"] == repr(BASE_DIR / "var" / "spool.jsonl")
     assert made["HAMR_SWEEP_THREADS"] == "64"
     assert made["TRUSTED_PROXIES"] == "0"
     assert made["SECURE_PROXY_SSL_HEADER"] == "None"
@@ -160,9 +183,17 @@ def test_values_are_read_as_they_are_written(tmp_path):
         {"DEBUG": "YES", "HAMR_SITES": "us1=http://127.0.0.1:9001"},
         {"DATABASE_URL": "postgres://me:p%40ss%24@db.example:5433/portal"},
         {"DATABASE_URL": "sqlite:///TMP/new/folder/portal.sqlite3", "KEY_RING_FILE": "/run/secrets/ring"},
+        {
+            "HAMR_MODIFIED_BY": "{email} (change {change})",
+            "HAMR_SETTLE_SECONDS": "180.5",
+            "HAMR_SETTLE_READS": "5",
+            "PREVIEW_SECONDS": "60",
+            "TICKET_PATTERN": r"(INC|CHG)-\d{4,}",
+            "SPOOL_FILE": "/mnt/other-disk/spool.jsonl",
+        },
     ]
 
-    from_file, loopback, postgres, sqlite = tried(tmp_path, lines)
+    from_file, loopback, postgres, sqlite, changes = tried(tmp_path, lines)
 
     assert from_file["SECRET_KEY"] == "'$not-another-variable#really'"
     assert from_file["ENVIRONMENT_NAME"] == "'staging'"
@@ -177,6 +208,11 @@ def test_values_are_read_as_they_are_written(tmp_path):
     assert "'transaction_mode': 'IMMEDIATE'" in sqlite["DATABASES"]
     assert (tmp_path / "new" / "folder").is_dir()
     assert sqlite["KEY_RING_FILE"] == repr(Path("/run/secrets/ring"))
+    assert changes["HAMR_MODIFIED_BY"] == "'{email} (change {change})'"
+    assert (changes["HAMR_SETTLE_SECONDS"], changes["HAMR_SETTLE_READS"]) == ("180.5", "5")
+    assert changes["PREVIEW_SECONDS"] == "60.0"
+    assert changes["TICKET_PATTERN"] == repr(re.compile(r"(INC|CHG)-\d{4,}"))
+    assert changes["SPOOL_FILE"] == repr(Path("/mnt/other-disk/spool.jsonl"))
 
 
 def test_a_wrong_setting_ends_every_way_to_start_with_one_sentence():

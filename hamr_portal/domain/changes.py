@@ -152,7 +152,7 @@ def way_back(before: int | None, after: HamrStatus) -> tuple[HamrStatus, ...]:
     """Give the usual steps that lead from the new status to the old one; none where no usual path does."""
     goal = known_status(before)
     path = [after]
-    while path[-1] is not goal and len(path) <= len(USUAL_NEXT):
+    while path[-1] is not goal and path[-1] in USUAL_NEXT and len(path) <= len(USUAL_NEXT):
         path.append(USUAL_NEXT[path[-1]])
     return tuple(path[1:]) if path[-1] is goal else ()
 

@@ -17,7 +17,10 @@ READ_AFTER = (2.0, 3.0, 5.0, 10.0, 20.0, 20.0, 60.0)
 """Seconds between two reads of what is not settled: 2, 5, 10, 20, 40, 60, 120 s after sending, then each minute."""
 
 LONGEST_GAP = 60.0
-"""Seconds that the time between two agreeing reads counts for at most: a clock that jumps proves nothing."""
+"""Seconds that the time between two agreeing reads counts for at most.
+
+Where it is more than twice that, nobody read, or the clock was set: it proves nothing, and counts for nothing.
+"""
 
 
 SAME_WRITE = timedelta(minutes=1)
@@ -85,7 +88,8 @@ class Agreement:
 
     def with_another(self, gap: float) -> Agreement:
         """Count one more read that shows the same, `gap` seconds after the one before."""
-        return Agreement(self.reads + 1, self.seconds + min(max(gap, 0.0), LONGEST_GAP))
+        counts = min(max(gap, 0.0), LONGEST_GAP) if gap <= 2 * LONGEST_GAP else 0.0
+        return Agreement(self.reads + 1, self.seconds + counts)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What does not fit between two sides, and what is the verdict?
 
-Two tables say it all: `_SIDE_FINDINGS` and `VERDICT_OF`. Everything here is a pure function; `now` is an argument.
+Three tables say it all: `_SIDE_FINDINGS`, `_CHANGE_FINDINGS` and `VERDICT_OF`. Everything here is a pure function;
+`now` is an argument.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from datetime import datetime, timedelta
 from enum import Enum, StrEnum
 from itertools import chain
 
+from .changes import ChangeStatus
 from .connections import HamrStatus, ReadOutcome, known_status
 from .pairs import Side
 
@@ -43,8 +45,11 @@ class Verdict(Enum):
     KEY_REFUSED = (Group.NEED_ACTION, "Key refused")
     KEYS_UNREADABLE = (Group.NEED_ACTION, "Keys unreadable")
     WRONG_ORGANIZATION = (Group.NEED_ACTION, "Wrong organization")
+    OUTCOME_UNKNOWN = (Group.NEED_ACTION, "Outcome unknown")
     FAILOVER_IN_PROGRESS = (Group.IN_PROGRESS, "Failover in progress")
     RECOVERY_IN_PROGRESS = (Group.IN_PROGRESS, "Recovery in progress")
+    SENDING = (Group.IN_PROGRESS, "Sending")
+    WAITING_FOR_APPROVAL = (Group.IN_PROGRESS, "Waiting for approval")
     FAILED_OVER = (Group.FAILED_OVER, "Failed over")
     RATE_LIMITED = (Group.DEGRADED, "Rate limited")
     SERVER_ERRORS = (Group.DEGRADED, "Server errors")
@@ -79,8 +84,11 @@ class Finding(StrEnum):
     KEY_REFUSED = "KEY_REFUSED"
     KEYS_UNREADABLE = "KEYS_UNREADABLE"
     WRONG_ORGANIZATION = "WRONG_ORGANIZATION"
+    OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
     BOTH_FAILOVER = "BOTH_FAILOVER"
     BOTH_RECOVERY = "BOTH_RECOVERY"
+    SENDING = "SENDING"
+    WAITING_FOR_APPROVAL = "WAITING_FOR_APPROVAL"
     BOTH_ACTIVE = "BOTH_ACTIVE"
     RATE_LIMITED = "RATE_LIMITED"
     SERVER_ERROR = "SERVER_ERROR"
@@ -117,8 +125,11 @@ VERDICT_OF: Mapping[Verdict, frozenset[Finding]] = {
     Verdict.KEY_REFUSED: frozenset({Finding.KEY_REFUSED}),
     Verdict.KEYS_UNREADABLE: frozenset({Finding.KEYS_UNREADABLE}),
     Verdict.WRONG_ORGANIZATION: frozenset({Finding.WRONG_ORGANIZATION}),
+    Verdict.OUTCOME_UNKNOWN: frozenset({Finding.OUTCOME_UNKNOWN}),
     Verdict.FAILOVER_IN_PROGRESS: frozenset({Finding.BOTH_FAILOVER}),
     Verdict.RECOVERY_IN_PROGRESS: frozenset({Finding.BOTH_RECOVERY}),
+    Verdict.SENDING: frozenset({Finding.SENDING}),
+    Verdict.WAITING_FOR_APPROVAL: frozenset({Finding.WAITING_FOR_APPROVAL}),
     Verdict.FAILED_OVER: frozenset({Finding.BOTH_ACTIVE}),
     Verdict.RATE_LIMITED: frozenset({Finding.RATE_LIMITED}),
     Verdict.SERVER_ERRORS: frozenset({Finding.SERVER_ERROR, Finding.REFUSED}),
@@ -158,6 +169,18 @@ _AGREED: Mapping[HamrStatus | None, Finding] = {
 """What it means when both sides report the same status. UNSPECIFIED and undocumented numbers mean nothing known."""
 
 
+_CHANGE_FINDINGS: Mapping[ChangeStatus, Finding] = {
+    ChangeStatus.AWAITING_APPROVAL: Finding.WAITING_FOR_APPROVAL,
+    ChangeStatus.SENDING: Finding.SENDING,
+    ChangeStatus.ACCEPTED: Finding.SENDING,
+    ChangeStatus.UNKNOWN: Finding.OUTCOME_UNKNOWN,
+}
+"""What an open change says about its pair: until it is read back, an accepted one is on its way."""
+
+OF_CHANGES = frozenset(_CHANGE_FINDINGS.values())
+"""The findings that an open change brings."""
+
+
 class Join(StrEnum):
     """What stands between the two sides: the word people read."""
 
@@ -165,6 +188,26 @@ class Join(StrEnum):
     DISAGREE = "Disagree"
     NOT_KNOWN = "Not known"
     ONE_SIDE = "One side"
+
+
+@dataclass(frozen=True)
+class OpenChange:
+    """A change that holds its pair: which organization gets the request, what it makes of what, and since when."""
+
+    status: ChangeStatus
+    organization: str
+    before: int | None
+    target: int
+    since: datetime | None
+
+    @property
+    def finding(self) -> Finding:
+        """Give what it says about the pair."""
+        return _CHANGE_FINDINGS[self.status]
+
+    def makes(self, primary: Side, secondary: Side) -> bool:
+        """Tell whether it is on its way and the statuses differ by it alone: one side has it already, one not yet."""
+        return self.finding is Finding.SENDING and {primary.status, secondary.status} == {self.before, self.target}
 
 
 @dataclass(frozen=True)
@@ -190,13 +233,16 @@ class Judgement:
         return any(found.finding is finding for found in self.findings)
 
 
-def judge_pair(primary: Side, secondary: Side, *, now: datetime, stale_after: timedelta) -> Judgement:
-    """Give the verdict on a pair."""
+def judge_pair(
+    primary: Side, secondary: Side, *, now: datetime, stale_after: timedelta, change: OpenChange | None = None
+) -> Judgement:
+    """Give the verdict on a pair; `change` is the one that is open on it."""
     sides = (primary, secondary)
     current = all(side.is_current(now, stale_after) for side in sides)
     findings = tuple(
         chain(
-            _between(primary, secondary) if current else _lasting_split(primary, secondary),
+            _between(primary, secondary, change) if current else _lasting_split(primary, secondary),
+            _of_change(change, sides),
             _unreachable(primary, secondary),
             *(_of_side(side, now, stale_after) for side in sides),
         )
@@ -204,9 +250,11 @@ def judge_pair(primary: Side, secondary: Side, *, now: datetime, stale_after: ti
     return _judged(findings, _join(primary, secondary, findings) if current else Join.NOT_KNOWN)
 
 
-def judge_alone(side: Side, *, now: datetime, stale_after: timedelta, because: Finding) -> Judgement:
+def judge_alone(
+    side: Side, *, now: datetime, stale_after: timedelta, because: Finding, change: OpenChange | None = None
+) -> Judgement:
     """Give the verdict on an organization that is shown without another side; `because` says why there is none."""
-    findings = list(_of_side(side, now, stale_after))
+    findings = [*_of_change(change, (side,)), *_of_side(side, now, stale_after)]
     if _is_unreachable(side):
         findings.append(Found(Finding.UNREACHABLE, side, side.outcome_since))
     elif side.is_current(now, stale_after) and side.has_connection:
@@ -223,6 +271,13 @@ def _judged(findings: tuple[Found, ...], join: Join) -> Judgement:
         if any(found.finding in wanted for found in findings)
     )
     return Judgement(verdict, since, join, findings)
+
+
+def _of_change(change: OpenChange | None, sides: Iterable[Side]) -> Iterator[Found]:
+    """Give what an open change says, on the side that gets its request; None where that one is not shown here."""
+    if change is not None:
+        side = next((each for each in sides if each.name == change.organization), None)
+        yield Found(change.finding, side, change.since)
 
 
 def _of_side(side: Side, now: datetime, stale_after: timedelta) -> Iterator[Found]:
@@ -253,11 +308,11 @@ def _unreachable(primary: Side, secondary: Side) -> Iterator[Found]:
         yield Found(Finding.SECONDARY_UNREACHABLE, secondary, secondary.outcome_since)
 
 
-def _between(primary: Side, secondary: Side) -> Iterator[Found]:
+def _between(primary: Side, secondary: Side, change: OpenChange | None = None) -> Iterator[Found]:
     """Compare two views."""
     since = _latest((primary.says_so_since, secondary.says_so_since))
     if primary.has_connection and secondary.has_connection:
-        yield from _compared(primary, secondary, since)
+        yield from _compared(primary, secondary, since, change)
     elif primary.has_connection or secondary.has_connection:
         connected, bare = (primary, secondary) if primary.has_connection else (secondary, primary)
         setting_up = known_status(connected.status) in (HamrStatus.ONBOARDING, HamrStatus.UNSPECIFIED)
@@ -268,7 +323,10 @@ def _between(primary: Side, secondary: Side) -> Iterator[Found]:
 
 
 def _lasting_split(primary: Side, secondary: Side) -> Iterator[Found]:
-    """Give the disagreement that both sides were last seen in: it does not heal by not being looked at."""
+    """Give the disagreement that both sides were last seen in: it does not heal by not being looked at.
+
+    Nor does an open change excuse it: a change that is on its way does so only while somebody sees it arrive.
+    """
     answered = (primary.answered_at, secondary.answered_at)
     began = _latest((primary.view_since, secondary.view_since))
     seen_together = None not in answered and began is not None and all(at >= began for at in answered if at)
@@ -276,25 +334,28 @@ def _lasting_split(primary: Side, secondary: Side) -> Iterator[Found]:
         yield from (found for found in _between(primary, secondary) if found.finding in _SPLIT)
 
 
-def _compared(primary: Side, secondary: Side, since: datetime | None) -> Iterator[Found]:
+def _compared(primary: Side, secondary: Side, since: datetime | None, change: OpenChange | None) -> Iterator[Found]:
     """Compare two views that both hold a connection."""
-    if primary.status != secondary.status:
-        yield Found(Finding.STATUSES_DIFFER, None, since)
-    else:
+    arriving = change is not None and change.makes(primary, secondary)
+    if primary.status == secondary.status:
         yield Found(_AGREED.get(known_status(primary.status), Finding.UNKNOWN_STATUS), None, since)
+    elif not arriving:
+        yield Found(Finding.STATUSES_DIFFER, None, since)
     if primary.is_primary is secondary.is_primary:
         yield Found(Finding.BOTH_PRIMARY if primary.is_primary else Finding.NEITHER_PRIMARY, None, since)
     for side, other in ((primary, secondary), (secondary, primary)):
         if other.uuid is not None and side.target_uuid != other.uuid:
             yield Found(Finding.TARGETS_DIFFER, side, since)
-    if (primary.modified_at, primary.modified_by) != (secondary.modified_at, secondary.modified_by):
+    if not arriving and (primary.modified_at, primary.modified_by) != (secondary.modified_at, secondary.modified_by):
         yield Found(Finding.MODIFIED_DIFFERS, None, since)
 
 
 def _join(primary: Side, secondary: Side, findings: Iterable[Found]) -> Join:
     if bool(primary.has_connection) != bool(secondary.has_connection):
         return Join.ONE_SIDE
-    return Join.DISAGREE if any(found.finding in _SPLIT for found in findings) else Join.AGREE
+    # The join is what the sides say; whether an open change is the cause, the verdict tells.
+    differ = primary.has_connection and primary.status != secondary.status
+    return Join.DISAGREE if differ or any(found.finding in _SPLIT for found in findings) else Join.AGREE
 
 
 def _earliest(moments: Iterable[datetime | None]) -> datetime | None:

@@ -45,6 +45,10 @@ def _pair(row: Row, now: datetime) -> Text:
     text.append(row.verdict.label, style=_STYLES[row.verdict.group])
     if row.judgement.since is not None:
         text.append(f" for {span(now - row.judgement.since)}", style="dim")
+    if row.change is not None:
+        change = row.change
+        text.append(f"\nchange {change.pk}: {change.organization.name} to {change.target.name}")
+        text.append(f"\nby {change.author.email}", style="dim")
     return text
 
 

@@ -30,6 +30,9 @@ class AuditEntry(models.Model):
     outcome = models.CharField(max_length=64, default="", blank=True)
     data = models.TextField(default="{}")
 
+    class Meta:
+        indexes = [models.Index(fields=["change", "seq"], name="audit_of_change")]
+
     def __str__(self) -> str:
         return f"#{self.seq} {self.event}"
 

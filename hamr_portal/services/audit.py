@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import connection
-from django.db.models import Max
+from django.db.models import Max, Min, Q
 from django.utils import timezone
 
 from hamr_portal.domain.audit import Actor, Event, canonical
@@ -51,6 +52,22 @@ def append(
         outcome=outcome,
         data=canonical(data or {}),
     )
+
+
+@dataclass(frozen=True)
+class Entries:
+    """The numbers of what the record says of one change; `receipt` is the one that says that it is verified."""
+
+    first: int | None
+    last: int | None
+    receipt: int | None
+
+
+def entries_of(change_id: int) -> Entries:
+    """Give where the record tells of a change."""
+    verified = Max("seq", filter=Q(event__in=(Event.CHANGE_VERIFIED, Event.CHANGE_LATE)))
+    found = AuditEntry.objects.filter(change=change_id).aggregate(first=Min("seq"), last=Max("seq"), receipt=verified)
+    return Entries(**found)
 
 
 def _next_seq() -> int:

@@ -80,7 +80,8 @@ def renew(change: Change, *, by: Actor, again: Again, words: Words | None = None
 def _drafted(sight: Sight, author: Person, by: Actor, words: Words) -> Change:
     wish, now = sight.wish, timezone.now()
     noticed = previews.noticed(sight, now=now)
-    connection = previews.connection_of(sight)
+    # A link that cannot be made yet is kept as it was asked for, to be looked at again.
+    asked = wish.link or previews.connection_of(sight)
     return Change(
         nonce=token_urlsafe(32),
         organization=wish.organization,
@@ -91,10 +92,10 @@ def _drafted(sight: Sight, author: Person, by: Actor, words: Words) -> Change:
         author_session=by.session,
         target_status=wish.target,
         links=wish.link is not None,
-        is_primary=bool(connection and connection.is_primary),
-        target_uuid=connection.target_uuid if connection else None,
-        target_name=connection.target_name if connection else "",
-        target_datacenter=connection.target_datacenter if connection else "",
+        is_primary=bool(asked and asked.is_primary),
+        target_uuid=asked.target_uuid if asked else None,
+        target_name=asked.target_name if asked else "",
+        target_datacenter=asked.target_datacenter if asked else "",
         url=previews.url_of(wish.organization),
         noticed_json=json.dumps([{"check": each.check.name, "facts": dict(each.facts)} for each in noticed]),
         needs_override=needs_override(noticed),
@@ -176,25 +177,18 @@ def _commit(
 ) -> None:
     """Move a change with what was read just before, if nothing came between; a busy database is asked once more."""
 
+    intent = _intent(change, ready.sight, **fields)
+
     def provided() -> None:
         conditions.clear(change, ready, by)
         also()
 
-    intent = _intent(change, ready.sight, **fields)
-    again = ready.sight.lines
+    def write() -> None:
+        seen = ready.sight.lines(What.READ_AGAIN)
+        move(change, by_way_of, by=by, reason=said, provided=provided, lines=seen, data=intent, set=fields)
+
     try:
-        once_more(
-            lambda: move(
-                change,
-                by_way_of,
-                by=by,
-                reason=said,
-                provided=provided,
-                lines=again(What.READ_AGAIN),
-                data=intent,
-                set=fields,
-            )
-        )
+        once_more(write)
     except IntegrityError:
         other = conditions.open_beside(change)
         if other is None:
@@ -293,7 +287,8 @@ def _blocked_by_the_database(change: Change) -> Iterator[None]:
 
 
 def _still_waiting(change: Change, by: Actor) -> None:
-    if change.status == ChangeStatus.AWAITING_APPROVAL and timezone.now() > change.expires_at:
+    in_time = change.prepared_at <= timezone.now() <= change.expires_at  # both ways: the clock may have been set back
+    if change.status == ChangeStatus.AWAITING_APPROVAL and not in_time:
         _end(change, Move.EXPIRE, by)
     if change.status != ChangeStatus.AWAITING_APPROVAL:
         raise AlreadyMoved(f"change {change.pk} does not wait any more")

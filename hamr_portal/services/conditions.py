@@ -18,7 +18,7 @@ from hamr_portal.domain.previews import Check, Weight, refusing
 from hamr_portal.models import Change, Organization, Person
 from hamr_portal.models.changes import ChangeQuerySet
 
-from . import people, previews
+from . import connections, people, previews
 from .moves import AlreadyMoved
 from .previews import Link, Sight, Wish
 from .refusals import Busy, Forbidden, Incomplete, LookAgain, NotAllowed, OwnChange, Problem, SidesChanged
@@ -145,12 +145,18 @@ def not_forbidden(change: Change) -> None:
 def as_confirmed(change: Change, *, by: Actor, action: Action) -> Ready:
     """Read both sides again: they say what the person saw, and nothing new speaks against it.
 
-    Raises `SidesChanged`, `Busy`.
+    Raises `SidesChanged`, `Busy`, `AlreadyMoved`.
     """
     _not_busy(change)
     sent_before = _sent(change)
+    if _others(change).sent().filter(pk__gt=change.pk).exists():
+        # Changes are told apart by their numbers, so that they are sent in that order.
+        raise SidesChanged(what="another change was sent")
     organization = Organization.objects.get(pk=change.organization_id)
     sight = previews.look(wish_of(change, organization), by=by)
+    # What the same form did a moment ago is its result, and no difference.
+    if not Change.objects.filter(pk=change.pk, status=change.status).exists():
+        raise AlreadyMoved(f"change {change.pk} was moved meanwhile")
     seen = {line.organization_id: line.view for line in change.log.filter(what=What.PREVIEWED)}
     if sight.own_view is None or not _same(sight.own_view, seen.get(change.organization_id)):
         raise SidesChanged(side=organization.name)
@@ -172,12 +178,16 @@ def as_confirmed(change: Change, *, by: Actor, action: Action) -> Ready:
 
 
 def clear(change: Change, ready: Ready, by: Actor) -> None:
-    """Hold what could have come between, in the transaction that commits: a role, an open change, one that was sent.
+    """Hold what could have come between, in the transaction that commits: a role, a setting, a change open or sent.
 
     Raises `NotAllowed`, `Busy`, `SidesChanged`.
     """
     entitled(by, ready.action)
-    list(Organization.objects.select_for_update(no_key=True).filter(pk__in=sides(change)).order_by("pk").values("pk"))
+    connections.hold(sides(change))
+    rows = Organization.objects.select_for_update(no_key=True).filter(pk__in=sides(change)).order_by("pk")
+    own = next(row for row in rows if row.pk == change.organization_id)
+    if own.disabled_at is not None or (own.requires_approval and not change.needs_approval):
+        raise SidesChanged(what="disabled" if own.disabled_at is not None else "approval")
     _not_busy(change)
     if _sent(change) != ready.sent_before:
         raise SidesChanged(what="another change was sent")
@@ -197,7 +207,8 @@ def wish_of(change: Change, organization: Organization | None = None) -> Wish:
     """Give what a change asks for, to look at it again."""
     link = None
     if change.links:
-        target = (change.target_uuid, change.target_name, change.target_datacenter)
+        uuid = change.target_uuid or (change.other.uuid if change.other is not None else None)
+        target = (uuid, change.target_name, change.target_datacenter)
         link = Link(*target, is_primary=change.is_primary, other=change.other)
     return Wish(organization or change.organization, change.target, link)
 

@@ -108,6 +108,15 @@ def seize(organization_ids: Collection[UUID]) -> list[Flight]:
     return _flights(organizations, lease)
 
 
+def hold(organization_ids: Collection[UUID]) -> None:
+    """Let nobody's reading of these count that began before now, in the caller's transaction: a change is being sent.
+
+    The lease passes by itself, and the read back takes it over.
+    """
+    rows = Snapshot.objects.select_for_update().filter(pk__in=organization_ids).order_by("pk")
+    _lease(rows.values_list("pk", flat=True), uuid4())
+
+
 def _enabled(organization_ids: Collection[UUID]) -> QuerySet[Snapshot]:
     enabled = Organization.objects.enabled().filter(pk__in=organization_ids)
     return Snapshot.objects.filter(pk__in=enabled.values("pk"))

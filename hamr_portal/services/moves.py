@@ -58,7 +58,8 @@ def move(
             outcome=by_way_of.reaches,
             data={"before": before, "after": by_way_of.reaches, **(data or {})},
         )
-    change.refresh_from_db()
+        # Within, so that nothing can fail between the commit and whoever acts on it.
+        change.refresh_from_db()
 
 
 def tell(change: Change, lines: Iterable[LogLine]) -> None:

@@ -9,12 +9,13 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Count, Max, Q
+from django.db.models import Count, Max, OuterRef, Q, Subquery
 
+from hamr_portal.domain.changes import ChangeStatus, What
 from hamr_portal.domain.connections import ReadOutcome, name_of
-from hamr_portal.domain.findings import Finding, Group, Judgement, Verdict, judge_alone, judge_pair
+from hamr_portal.domain.findings import Finding, Group, Judgement, OpenChange, Verdict, judge_alone, judge_pair
 from hamr_portal.domain.pairs import Column, Side
-from hamr_portal.models import Organization, Pair, Snapshot
+from hamr_portal.models import Change, LogLine, Organization, Pair, Snapshot
 
 STALE_AFTER = timedelta(minutes=2)
 
@@ -57,6 +58,8 @@ class Row:
     primary: SideRow | None
     secondary: SideRow | None
     judgement: Judgement
+    change: Change | None = None
+    """The change that is open on it, if any."""
 
     @property
     def sides(self) -> tuple[SideRow, ...]:
@@ -159,7 +162,7 @@ class Overview:
 
 
 def overview(*, now: datetime, filters: Filters | None = None) -> Overview:
-    """Give the state of every pair and every unpaired organization. One query."""
+    """Give the state of every pair and every unpaired organization. Two queries: all sides, all open changes."""
     enabled = Organization.objects.enabled().select_related("snapshot", "pair")
     organizations = list(enabled.defer("snapshot__raw"))  # 16 KiB each, shown on one page only
     saved = {organization.uuid for organization in organizations if organization.uuid is not None}
@@ -181,37 +184,79 @@ def row_of(organization: Organization, *, now: datetime) -> Row:
     return next(row for row in rows if any(side.organization.pk == organization.pk for side in row.sides))
 
 
+@dataclass(frozen=True)
+class _Open:
+    """An open change as it is saved, and as the domain judges it."""
+
+    change: Change
+    judged: OpenChange
+
+
+def _open_changes() -> list[_Open]:
+    """Give every open change, those first that a pair with several is to show. One query."""
+    own = LogLine.objects.filter(
+        change=OuterRef("pk"), organization=OuterRef("organization"), has_connection__isnull=False
+    )
+    before = own.filter(what__in=(What.PREVIEWED, What.READ_AGAIN)).order_by("-pk").values("status")[:1]
+    saved = Change.objects.open().select_related("author", "organization").defer("request", "noticed_json")
+    changes = [_open(change) for change in saved.annotate(before=Subquery(before))]
+    urgency = (ChangeStatus.UNKNOWN, ChangeStatus.SENDING, ChangeStatus.ACCEPTED, ChangeStatus.AWAITING_APPROVAL)
+    return sorted(changes, key=lambda each: (urgency.index(each.judged.status), each.change.pk))
+
+
+def _open(change: Change) -> _Open:
+    before: int | None = change.before  # type: ignore[attr-defined]  # annotated above
+    name, since = change.organization.name, change.sent_at or change.confirmed_at
+    return _Open(change, OpenChange(ChangeStatus(change.status), name, before, change.target_status, since))
+
+
+def _open_on(sides: Sequence[SideRow], changes: Iterable[_Open]) -> _Open | None:
+    """Give the change that is open on a pair or an organization, as the side that gets the request or as the other."""
+    keys = {side.organization.pk for side in sides}
+    pair = sides[0].organization.pair_id
+    concerned = (
+        each
+        for each in changes
+        if not keys.isdisjoint({each.change.organization_id, each.change.other_id})
+        or (pair is not None and each.change.pair_id == pair)
+    )
+    return next(concerned, None)
+
+
 def _rows(organizations: Iterable[Organization], saved: set[UUID], now: datetime) -> list[Row]:
     by_pair: dict[int, list[SideRow]] = {}
     alone: list[SideRow] = []
     for organization in organizations:
         side = _side_row(organization, now)
         (by_pair.setdefault(organization.pair_id, []) if organization.pair_id else alone).append(side)
+    changes = _open_changes()
     rows = []
     for sides in by_pair.values():
         if len(sides) == 2:
-            rows.append(_pair_row(sides, now))
+            rows.append(_pair_row(sides, _open_on(sides, changes), now))
         else:
             alone += sides
-    rows += [_lone_row(side, saved, now) for side in alone]
+    rows += [_lone_row(side, saved, _open_on([side], changes), now) for side in alone]
     order = list(Verdict)
     return sorted(rows, key=lambda row: (order.index(row.verdict), row.name))
 
 
-def _pair_row(sides: Sequence[SideRow], now: datetime) -> Row:
+def _pair_row(sides: Sequence[SideRow], found: _Open | None, now: datetime) -> Row:
     primary, secondary = sorted(sides, key=lambda side: side.organization.column != Column.PRIMARY)
-    judgement = judge_pair(primary.side, secondary.side, now=now, stale_after=stale_after())
-    return Row(primary.organization.pair, primary, secondary, judgement)
+    judged, change = (found.judged, found.change) if found is not None else (None, None)
+    judgement = judge_pair(primary.side, secondary.side, now=now, stale_after=stale_after(), change=judged)
+    return Row(primary.organization.pair, primary, secondary, judgement, change)
 
 
-def _lone_row(row: SideRow, saved: set[UUID], now: datetime) -> Row:
+def _lone_row(row: SideRow, saved: set[UUID], found: _Open | None, now: datetime) -> Row:
     because = Finding.TARGETS_DIFFER if row.side.target_uuid in saved else Finding.OTHER_SIDE_NOT_SAVED
     pair = row.organization.pair
     if pair is not None:
         because = Finding.OTHER_SIDE_DISABLED
-    judgement = judge_alone(row.side, now=now, stale_after=stale_after(), because=because)
+    judged, change = (found.judged, found.change) if found is not None else (None, None)
+    judgement = judge_alone(row.side, now=now, stale_after=stale_after(), because=because, change=judged)
     is_secondary = row.side.column is Column.SECONDARY or (row.side.column is None and row.side.is_primary is False)
-    return Row(pair, None if is_secondary else row, row if is_secondary else None, judgement)
+    return Row(pair, None if is_secondary else row, row if is_secondary else None, judgement, change)
 
 
 def _side_row(organization: Organization, now: datetime) -> SideRow:
@@ -258,8 +303,12 @@ def _sites(rows: Iterable[Row], now: datetime) -> list[SiteAnswers]:
 
 def needing_action(everything: Overview) -> int:
     """Count the shown rows that need a person; what nobody reads is not known to be well, and does."""
-    unread = (Verdict.STALE, Verdict.NOT_READ_YET)
-    return sum(row.verdict.group is Group.NEED_ACTION or row.verdict in unread for row in everything.shown)
+    return sum(row.verdict.group is Group.NEED_ACTION or _is_unread(row) for row in everything.shown)
+
+
+def _is_unread(row: Row) -> bool:
+    # Whatever the verdict: a change that is open must not hide that nobody reads.
+    return row.judgement.has(Finding.STALE) or row.judgement.has(Finding.NOT_READ)
 
 
 @dataclass(frozen=True)

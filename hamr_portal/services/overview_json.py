@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
+from django.urls import reverse
+
 from hamr_portal.domain.connections import known_status
 from hamr_portal.domain.findings import Group
+from hamr_portal.models import Change
 
 from .overview import Overview, Row, SideRow, needing_action
 from .pulse import WorkerState
@@ -41,8 +44,24 @@ def _row_json(row: Row) -> dict[str, object]:
             {"finding": found.finding, "organization": found.side.name if found.side else None}
             for found in judgement.findings
         ],
+        "change": _change_json(row.change),
         "primary": _side_json(row.primary),
         "secondary": _side_json(row.secondary),
+    }
+
+
+def _change_json(change: Change | None) -> dict[str, object] | None:
+    if change is None:
+        return None
+    since = change.sent_at or change.confirmed_at
+    return {
+        "id": change.pk,
+        "organization": change.organization.name,
+        "status": change.status,
+        "target": change.target.name,
+        "by": change.author.email,
+        "since": since.isoformat() if since else None,
+        "url": reverse("change", kwargs={"pk": change.pk}),
     }
 
 

@@ -98,6 +98,12 @@ def read_for_change(organization_ids: Collection[UUID], *, by: Actor, seconds: f
     return results
 
 
+def was_just_read(organization_id: UUID) -> bool:
+    """Tell whether an organization was read a moment ago, so that reading it again would only burn its rate limit."""
+    now = timezone.now()
+    return Snapshot.objects.filter(_just_read(now), pk=organization_id).exists()
+
+
 def _read_at_once(organization_ids: Collection[UUID], by: Actor) -> set[UUID]:
     flights = connections.claim(organization_ids, _is_readable_now(timezone.now()))
     if flights:
@@ -115,9 +121,12 @@ def _why_not_read(organizations: Collection[Organization]) -> dict[Organization,
 
 def _is_readable_now(now: datetime) -> Q:
     """Give the same condition as `_may_read_now`, for the database to check under its lock."""
-    just_read = Q(attempted_at__gt=now - READ_NOW_EVERY, attempted_at__lt=now + READ_NOW_EVERY)
-    rested = Q(attempted_at__isnull=True) | ~just_read
+    rested = Q(attempted_at__isnull=True) | ~_just_read(now)
     return rested & ~Q(outcome=ReadOutcome.RATE_LIMITED, due_at__gt=now)
+
+
+def _just_read(now: datetime) -> Q:
+    return Q(attempted_at__gt=now - READ_NOW_EVERY, attempted_at__lt=now + READ_NOW_EVERY)
 
 
 def _may_read_now(organization: Organization, now: datetime) -> ReadNow:
@@ -132,8 +141,11 @@ def _may_read_now(organization: Organization, now: datetime) -> ReadNow:
     return ReadNow.READ
 
 
-def store(results: Sequence[Result], *, by: Actor) -> None:
-    """Write what came of these reads, in one transaction; a result whose lease has passed on is dropped."""
+def store(results: Sequence[Result], *, by: Actor) -> list[Result]:
+    """Write what came of these reads, in one transaction, and give those that counted.
+
+    A result whose lease has passed on is dropped.
+    """
     by_lease = {(result.flight.organization_id, result.flight.lease): result for result in results}
     observations: list[Observation] = []
     entries: list[dict[str, Any]] = []
@@ -147,8 +159,9 @@ def store(results: Sequence[Result], *, by: Actor) -> None:
             .order_by("pk")
             if (row.pk, row.lease) in by_lease
         ]
-        for row in rows:
-            observation = _record(row, by_lease[row.pk, row.lease], entries)  # type: ignore[index]
+        counted = [by_lease[row.pk, row.lease] for row in rows if row.lease is not None]
+        for row, result in zip(rows, counted, strict=True):
+            observation = _record(row, result, entries)
             observations += [observation] if observation is not None else []
         Snapshot.objects.bulk_update(rows, _WRITTEN)
         Observation.objects.bulk_create(observations)
@@ -157,6 +170,7 @@ def store(results: Sequence[Result], *, by: Actor) -> None:
         _read_other_sides_again({observation.organization_id for observation in observations})
     # After each store, not only after news: what a killed worker left undone is done by the next.
     pairs.discover_pairs(by=by)
+    return counted
 
 
 def _record(row: Snapshot, result: Result, entries: list[dict[str, Any]]) -> Observation | None:

@@ -17,7 +17,7 @@ from django.utils import timezone
 from hamr_portal.domain.audit import Actor
 from hamr_portal.domain.changes import BEFORE_SENDING, MAY_STILL_LAND, UNSETTLED, ChangeStatus, Move, What
 from hamr_portal.domain.connections import View
-from hamr_portal.domain.evidence import Agreement, Patience, Sign, move_after, sign_of
+from hamr_portal.domain.evidence import Agreement, Patience, Sign, move_after, sign_of, was_written_by
 from hamr_portal.models import Change, LogLine
 
 from . import readings, sending, spool
@@ -46,15 +46,28 @@ def reconcile(*, by: Actor, seconds: float | None = None, only: Change | None = 
     return looked_at
 
 
+def read_now(change: Change, *, by: Actor, seconds: float) -> bool:
+    """Do one pass for one change, unless it was read a moment ago; tells whether it was read now."""
+    tidy(by=by)
+    if readings.was_just_read(change.organization_id):
+        return False
+    reconcile(by=by, seconds=seconds, only=change)
+    return True
+
+
 def tidy(*, by: Actor) -> None:
     """Record what was spooled, end what nobody acted on in time, and call unknown what nobody is sending any more."""
-    spool.deliver(lambda line: sending.record_spooled(line, by=by))
+    try:
+        spool.deliver(lambda line: sending.record_spooled(line, by=by))
+    except OSError as error:
+        # A disk that fails must neither end a worker nor keep a person from opening a lock.
+        logger.critical("the spool cannot be read: %s", error.strerror)
     now = timezone.now()
-    unsent = Change.objects.filter(status__in=BEFORE_SENDING, expires_at__lt=now - IN_HAND)
-    for change in unsent.select_related("organization"):
+    # Both ways, here and below: after the clock was set back, what was prepared or sent is in the future.
+    over = Q(expires_at__lt=now - IN_HAND) | Q(prepared_at__gt=now + IN_HAND)
+    for change in Change.objects.filter(over, status__in=BEFORE_SENDING).select_related("organization"):
         _unless_moved(change, Move.EXPIRE, by)
     lasts = timedelta(seconds=sending.post_deadline() + ABANDONED_AFTER)
-    # Both ways: after the clock was set back, what was sent is in the future.
     nobodys = Q(sent_at__lt=now - lasts) | Q(sent_at__gt=now + lasts)
     for change in Change.objects.filter(nobodys, status=ChangeStatus.SENDING).select_related("organization"):
         _unless_moved(change, Move.ABANDON, by, check_at=now)
@@ -104,7 +117,7 @@ def _watch(change: Change, own: Result, by: Actor) -> None:
     if not own.answered:
         return
     view = View.of(own.connection)
-    if change.asked.is_met_by(view, _before(change)) and not _is_of_a_newer(change, view):
+    if change.asked.is_met_by(view, _before(change)) and not _is_of_another(change, view):
         _settle(change, Move.ARRIVE_LATE, own, None, by)
 
 
@@ -112,7 +125,7 @@ def _weigh(change: Change, own: Result, other: Result | None, by: Actor) -> None
     """Decide by what the side that got the request says now, or go on waiting."""
     view = View.of(own.connection)
     sign = sign_of(view, before=_before(change), asked=change.asked)
-    if sign is Sign.APPLIED and _is_of_a_newer(change, view):
+    if sign is Sign.APPLIED and _is_of_another(change, view):
         sign = Sign.SOMETHING_ELSE
     agreement = change.agreement if sign is Sign.OLDER else _agreement(change, own, view)
     accepted = change.status == ChangeStatus.ACCEPTED
@@ -193,12 +206,16 @@ def _tell_again(change: Change, line: LogLine) -> None:
         tell(change, [line])
 
 
-def _is_of_a_newer(change: Change, view: View) -> bool:
-    """Tell whether a view shows the write of a change that was sent to this organization after this one."""
-    for newer in Change.objects.sent().filter(organization=change.organization_id, pk__gt=change.pk):
-        if newer.status == ChangeStatus.VERIFIED:
-            if newer.applied_modified_at == view.modified_at:
-                return True
-        elif newer.status in UNSETTLED and newer.asked.is_met_by(view, _before(newer)):
-            return True
-    return False
+def _is_of_another(change: Change, view: View) -> bool:
+    """Tell whether a view shows what another change wrote, on either side: two may ask for the same to the letter."""
+    others = Change.objects.sent().of(_sides(change), change.pair_id).exclude(pk=change.pk)
+    return any(_shows(view, other, change) for other in others.filter(target_status=change.target_status))
+
+
+def _shows(view: View, other: Change, change: Change) -> bool:
+    newer, across = other.pk > change.pk, other.organization_id != change.organization_id
+    if other.status == ChangeStatus.VERIFIED:
+        same = other.applied_modified_at == view.modified_at and (newer or view.modified_at is not None)
+        return same or (newer and across and other.explains(view, timezone.now()))
+    met = was_written_by(view, other.target, other.writer) if across else other.asked.is_met_by(view, _before(other))
+    return newer and other.is_open and met

@@ -90,7 +90,7 @@ def post(change: Change, flight: Flight, *, since: float) -> Came:
         return _failed(Move.REJECT, error)
     except HamrError as error:
         return _failed(Move.LOSE, error)
-    return _answered(change, answer)
+    return _answered(change, answer, flight.pinned)
 
 
 def record(change: Change, came: Came, *, by: Actor) -> None:
@@ -125,6 +125,8 @@ def _record(change: Change, came: Came, by: Actor) -> None:
     try:
         move(change, came.move, by=by, line=came.line(), data=came.data(), set=fields)
     except AlreadyMoved:
+        if change.log.filter(move=came.move.name, at=came.at).exists():
+            return  # recorded already: the commit's own answer was lost, or the spool's line was not yet taken out
         # It was taken for abandoned, and has been reconciled since. What was seen is told all the same.
         with transaction.atomic():
             line = came.line()
@@ -184,9 +186,10 @@ def _failed(by_way_of: Move, error: HamrError) -> Came:
     )
 
 
-def _answered(change: Change, answer: Answer) -> Came:
+def _answered(change: Change, answer: Answer, organization_uuid: UUID | None) -> Came:
+    # It asks no database: one that died meanwhile must not take the outcome with it.
     echo = answer.connection
-    repeated = echo is not None and change.asked.is_repeated_by(echo, change.organization.uuid)
+    repeated = echo is not None and change.asked.is_repeated_by(echo, organization_uuid)
     return Came(
         Move.ACCEPT if repeated else Move.LOSE,
         timezone.now(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import logging
@@ -17,9 +18,13 @@ logger = logging.getLogger(__name__)
 
 def put(line: Mapping[str, Any]) -> None:
     """Append one line, on the disk when this returns. Raises `OSError`."""
+    told = json.dumps(line, ensure_ascii=False).encode() + b"\n"
     with _locked() as file:
-        os.lseek(file, 0, os.SEEK_END)
-        os.write(file, json.dumps(line, ensure_ascii=False).encode() + b"\n")
+        size = os.lseek(file, 0, os.SEEK_END)
+        if size and os.pread(file, 1, size - 1) != b"\n":
+            told = b"\n" + told  # A crash has cut off the line before; it must not take this one with it.
+        if os.write(file, told) != len(told):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fsync(file)
 
 

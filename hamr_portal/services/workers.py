@@ -126,8 +126,7 @@ class _Work:
     def _store(self, results: list[Result]) -> None:
         """Store these together, or each by itself where the database refuses what one of them holds."""
         try:
-            readings.store(results, by=self.by)
-            reconciliation.learn(results, by=self.by)
+            reconciliation.learn(readings.store(results, by=self.by), by=self.by)
         except (DataError, IntegrityError) as error:
             if len(results) > 1:
                 for result in results:

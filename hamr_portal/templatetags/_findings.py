@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
-from hamr_portal.domain.connections import ReadOutcome
-from hamr_portal.domain.findings import VERDICT_OF, Finding, Found, Group, Judgement, Verdict
+from hamr_portal.domain.connections import HamrStatus, ReadOutcome, known_status
+from hamr_portal.domain.findings import OF_CHANGES, VERDICT_OF, Finding, Found, Group, Judgement, Verdict
 from hamr_portal.domain.pairs import Side
 
 
@@ -16,6 +17,8 @@ class SideRow(Protocol):
 
     @property
     def side(self) -> Side: ...
+    @property
+    def is_current(self) -> bool: ...
 
 
 class Row(Protocol):
@@ -55,9 +58,30 @@ NAMED_WITHIN = timedelta(minutes=10)
 _NEWS = frozenset({Group.IN_PROGRESS, Group.FAILED_OVER})
 """Where a change from outside is what happened, and not a remark."""
 
+_ON_SECONDARY = frozenset({Finding.PRIMARY_UNREACHABLE, Finding.BOTH_FAILOVER, Finding.BOTH_PASSIVE})
+"""Where the next change is made on the side that takes over."""
+
+_TO_CONNECT = frozenset({Finding.NO_CONNECTION, Finding.ONBOARDING_ON_ONE_SIDE})
+"""Where the next change makes a connection."""
+
+_NEXT_IS_A_CHANGE = frozenset({Finding.BOTH_FAILOVER, Finding.BOTH_ACTIVE, Finding.BOTH_RECOVERY})
+"""Where the note's next step is another status."""
+
+_WAYS_OUT = frozenset({HamrStatus.PASSIVE, HamrStatus.FAILOVER})
+"""The statuses of a secondary from which a change is the next step while the primary is dark."""
+
 _RANK = {finding: rank for rank, findings in enumerate(VERDICT_OF.values()) for finding in findings}
 _SAID_TOGETHER = frozenset({Finding.BOTH_PRIMARY, Finding.NEITHER_PRIMARY})
 """Who says primary is said in one sentence with differing statuses."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """The change that a row offers: on which side, whether it makes a connection, and whether the note advises it."""
+
+    side: SideRow
+    connects: bool = False
+    advised: bool = False
 
 
 def leading(row: Row) -> Found:
@@ -69,7 +93,7 @@ def leading(row: Row) -> Found:
 def further(row: Row) -> list[Found]:
     """Give everything else that was found, the worst first, and once what is said once."""
     first = leading(row)
-    said_already = {Finding.BOTH_PASSIVE}
+    said_already = {Finding.BOTH_PASSIVE} | OF_CHANGES
     if first.finding is Finding.STATUSES_DIFFER:
         said_already |= _SAID_TOGETHER
     if row.judgement.verdict is Verdict.SPLIT_VIEW and changed_last(row) is not None:
@@ -78,6 +102,30 @@ def further(row: Row) -> list[Found]:
         said_already.add(Finding.CHANGED_OUTSIDE)
     rest = [found for found in row.judgement.findings if found is not first and found.finding not in said_already]
     return sorted(rest, key=lambda found: _RANK.get(found.finding, len(VERDICT_OF)))
+
+
+def beside(row: Row) -> Found | None:
+    """Give what the open change says, where something else makes the verdict."""
+    first = leading(row)
+    return next((each for each in row.judgement.findings if each.finding in OF_CHANGES and each is not first), None)
+
+
+def offer(row: Row) -> Offer | None:
+    """Give the change that comes next; None where the sides have to be compared first, or none can be changed."""
+    first = leading(row)
+    if row.judgement.verdict is Verdict.SPLIT_VIEW:
+        return None
+    if first.finding in _TO_CONNECT:
+        return Offer(side_of(row, first), connects=True)
+    sides = row.sides[::-1] if first.finding in _ON_SECONDARY else row.sides
+    side = next((each for each in sides if each.side.answers and each.side.has_connection), None)
+    return Offer(side, advised=_is_advised(row, first, side)) if side is not None else None
+
+
+def _is_advised(row: Row, first: Found, side: SideRow) -> bool:
+    if first.finding is Finding.PRIMARY_UNREACHABLE:
+        return side.is_current and known_status(side.side.status) in _WAYS_OUT
+    return first.finding in _NEXT_IS_A_CHANGE and not outside_is_news(row)
 
 
 def found(row: Row, finding: str) -> Found | None:
@@ -97,7 +145,8 @@ def across(row: Row, side: SideRow) -> SideRow | None:
 
 def outside_is_news(row: Row) -> bool:
     """Tell whether a change from outside is to be said before anything else."""
-    return row.judgement.verdict.group in _NEWS and row.judgement.has(Finding.CHANGED_OUTSIDE)
+    is_news = row.judgement.verdict.group in _NEWS and leading(row).finding not in OF_CHANGES
+    return is_news and row.judgement.has(Finding.CHANGED_OUTSIDE)
 
 
 def names_itself(found: Found) -> bool:

@@ -47,7 +47,13 @@ _GROUP_LOOKS: Mapping[Group, tuple[str, str]] = {
 }
 """The colour and the glyph of a group."""
 
-_VERDICT_GLYPHS = {Verdict.STALE: "i-clock", Verdict.UNKNOWN_STATUS: "v-unknown"}
+_VERDICT_GLYPHS = {
+    Verdict.OUTCOME_UNKNOWN: "v-unknown",
+    Verdict.SENDING: "i-clock",
+    Verdict.WAITING_FOR_APPROVAL: "i-lock",
+    Verdict.STALE: "i-clock",
+    Verdict.UNKNOWN_STATUS: "v-unknown",
+}
 """Where a verdict's glyph is not its group's."""
 
 

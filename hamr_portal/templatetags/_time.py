@@ -32,7 +32,7 @@ def age(context: Context, moment: datetime, *, view: bool = False) -> SafeString
     late = view and now - moment > LATE_AFTER
     return format_html(
         '<time datetime="{}" data-age="{}" data-at="{}">{} ago{}</time>',
-        _machine(moment),
+        machine(moment),
         "late" if late else "view" if view else "",
         clock(moment, now),
         span(now - moment),
@@ -42,22 +42,22 @@ def age(context: Context, moment: datetime, *, view: bool = False) -> SafeString
 
 def at(context: Context, moment: datetime) -> SafeString:
     """Show when something was, to the second: `03:08:31` today, else `14 Mar 11:50:07`."""
-    return format_html('<time datetime="{}">{}</time>', _machine(moment), clock(moment, context["now"]))
+    return format_html('<time datetime="{}">{}</time>', machine(moment), clock(moment, context["now"]))
 
 
 def day(context: Context, moment: datetime) -> SafeString:
     """Show on which day something was: `14 Mar`, with the year where it is another one."""
-    return format_html('<time datetime="{}">{}</time>', _machine(moment), _date(moment, context["now"]))
+    return format_html('<time datetime="{}">{}</time>', machine(moment), _date(moment, context["now"]))
 
 
 def lasting(context: Context, moment: datetime) -> SafeString:
     """Show how long something has been so: `for 2 min 18 s`, `for 41 days`, and from 100 days on since when."""
     now = context["now"]
     if now - moment >= timedelta(days=100):
-        return format_html('<time datetime="{}">since {}</time>', _machine(moment), _date(moment, now))
+        return format_html('<time datetime="{}">since {}</time>', machine(moment), _date(moment, now))
     return format_html(
         '<time datetime="{}" data-lasting data-at="since {}">for {}</time>',
-        _machine(moment),
+        machine(moment),
         clock(moment, now),
         span(now - moment),
     )
@@ -81,5 +81,5 @@ def _date(moment: datetime, now: datetime) -> str:
     return date if moment.year == now.year else f"{date} {moment.year}"
 
 
-def _machine(moment: datetime) -> str:
+def machine(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

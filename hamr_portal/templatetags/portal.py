@@ -10,12 +10,14 @@ from django.utils.safestring import SafeString
 
 from hamr_portal.domain.connections import sanitized
 
-from . import _findings, _looks, _time
+from . import _changes, _findings, _looks, _outcomes, _time
 
 register = template.Library()
 
 for tag in (_looks.icon, _looks.said, _looks.badge, _looks.read, _looks.past_read, _looks.keys):
     register.simple_tag(tag)
+for drawn in (_outcomes.outcome, _outcomes.to_the_ms):
+    register.simple_tag(drawn)
 register.simple_tag(_looks.verdict_of, name="verdict")
 for clocked in (_time.age, _time.at, _time.day, _time.lasting):
     register.simple_tag(clocked, takes_context=True)
@@ -25,11 +27,23 @@ for rule in (
     *(_looks.due, _looks.rotation),
     _time.days,
     *(_findings.leading, _findings.further, _findings.found, _findings.side_of, _findings.across),
+    *(_findings.beside, _findings.offer),
     *(_findings.outside_is_news, _findings.names_itself, _findings.changed_last, _findings.agreed),
     *(_findings.rows_named, _findings.judged, _findings.word, _findings.answering, _findings.silent),
     *(_findings.with_before, _findings.same_view),
+    *(_outcomes.outcome_words, _outcomes.next_status, _outcomes.watched_until, _outcomes.in_groups, _outcomes.seconds),
+    *(_outcomes.view_name, _outcomes.check_label),
 ):
     register.filter(rule.__name__, rule)
+
+for shown in (_changes.status_badge, _changes.reading):
+    register.simple_tag(shown)
+register.simple_tag(_changes.until, takes_context=True)
+for offering in (
+    *(_changes.needs, _changes.choices, _changes.is_offered),
+    *(_changes.status_words, _changes.moment, _changes.check_title, _changes.weighs),
+):
+    register.filter(offering.__name__, offering)
 
 
 @register.filter

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
+from django.db import Error as DatabaseError
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from hamr_portal.domain.people import Action, may, roles_for
 from hamr_portal.models import Person
+from hamr_portal.services import people
+
+from .actors import actor_of
+
+logger = logging.getLogger(__name__)
 
 View = TypeVar("View", bound=Callable[..., HttpResponseBase])
 
 PUBLIC = "public"
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
 def requires(action: Action) -> Callable[[View], View]:
@@ -73,9 +82,30 @@ class AccessMiddleware:
         if access is None:
             raise NotAllowed("This page declares no access.")
         if not isinstance(request.user, Person):
+            disabled = _disabled(request)
+            if disabled is not None:
+                _record_denied(request, disabled, Action(access))
             return redirect_to_login(page_of(request))
         if not may(request.user.held_role, Action(access)):
+            _record_denied(request, request.user, Action(access))
             roles = " or ".join(role.word for role in roles_for(Action(access)))
             held = request.user.held_role
             raise NotAllowed(f"Needs: {roles}. You are {held.word if held else 'without a role'}.")
         return None
+
+
+def _disabled(request: HttpRequest) -> Person | None:
+    """Give the person who was disabled since they signed in."""
+    signed_in_as = request.session.get(SESSION_KEY)
+    return Person.objects.filter(pk=signed_in_as, is_active=False).first() if signed_in_as is not None else None
+
+
+def _record_denied(request: HttpRequest, person: Person, action: Action) -> None:
+    """Put on the record that somebody tried to do what they may not; opening a page is no try."""
+    if request.method in _SAFE:
+        return
+    try:
+        people.record_denied(by=actor_of(request, person), action=action)
+    except DatabaseError as error:
+        # They are refused all the same, and the page says why.
+        logger.critical("audit.write_failed: authz.denied: %s", type(error).__name__)

@@ -10,15 +10,15 @@ from hamr_portal.domain.audit import Actor
 from hamr_portal.models import Person
 
 
-def actor_of(request: HttpRequest) -> Actor:
-    """Give the signed-in person as an actor."""
-    person = request.user
-    assert isinstance(person, Person)  # noqa: S101 - the access middleware lets nobody else through
+def actor_of(request: HttpRequest, person: Person | None = None) -> Actor:
+    """Give the signed-in person as an actor, or the one whose session this was until they were disabled."""
+    acting = person or request.user
+    assert isinstance(acting, Person)  # noqa: S101 - the access middleware lets nobody else through
     session = request.session.session_key or ""
     return Actor(
         kind="person",
-        name=person.email,
-        role=person.role or "",
+        name=acting.email,
+        role=acting.role or "",
         address=address_of(request),
         session=salted_hmac("hamr_portal.session", session).hexdigest()[:16] if session else "",
         request_id=getattr(request, "id", ""),

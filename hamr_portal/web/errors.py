@@ -45,8 +45,17 @@ def server_error(request: HttpRequest) -> HttpResponse:
     return _page(request, 503 if away else 500, busy=away and "locked" in str(error))
 
 
+def without_the_database(request: HttpRequest, template: str, **context: object) -> HttpResponse:
+    """Say what became of a change at a moment when the database takes nothing, and may give nothing."""
+    return HttpResponse(render_to_string(template, {**_frame(request, 503), **context}), status=503)
+
+
 def _page(request: HttpRequest, status: int, **context: object) -> HttpResponse:
-    frame = {
+    return HttpResponse(render_to_string("errors/error.html", {**_frame(request, status), **context}), status=status)
+
+
+def _frame(request: HttpRequest, status: int) -> dict[str, object]:
+    return {
         "status": status,
         "now": timezone.now(),
         "reference": getattr(request, "id", ""),
@@ -54,7 +63,6 @@ def _page(request: HttpRequest, status: int, **context: object) -> HttpResponse:
         "theme": theme_of(request),
         "again": request.get_full_path() if request.method == "GET" else "/",
     }
-    return HttpResponse(render_to_string("errors/error.html", {**frame, **context}), status=status)
 
 
 def theme_of(request: HttpRequest) -> str:

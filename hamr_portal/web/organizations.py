@@ -25,11 +25,13 @@ from hamr_portal.services.readings import ReadNow
 from hamr_portal.services.verification import UnknownSite, Verification
 from hamr_portal.templatetags._time import clock
 
+from . import outcomes
 from .access import requires
 from .actors import actor_of
 from .forms import OrganizationForm, PairNameForm
 
 ON_A_PAGE = 50
+RECENT_CHANGES = 5
 HISTORY_LINES = 50
 """So many are shown; one more is loaded, since a line is drawn by what changed from the one before."""
 
@@ -57,6 +59,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
             "comparison": compare(row),
             "history": history.order_by("-at", "-id")[: HISTORY_LINES + 1],
             "history_lines": f":{HISTORY_LINES}",
+            "recent": outcomes.recent(organization, limit=RECENT_CHANGES),
             "pair_form": PairNameForm(initial={"name": row.name}) if row.pair else None,
         },
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache, partial
 from typing import Any
 
 from django.conf import settings
@@ -13,7 +14,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_GET, require_POST
 
 from hamr_portal.domain.people import Action, may
-from hamr_portal.models import Person
+from hamr_portal.models import Change, Person, SkipNotice
 from hamr_portal.services import overview, pulse
 
 from .access import public
@@ -39,8 +40,20 @@ def frame(request: HttpRequest) -> dict[str, Any]:
             "freshness": overview.freshness(now=now),
             "manages_organizations": may(person.held_role, Action.MANAGE_ORGANIZATIONS),
             "names_pairs": may(person.held_role, Action.NAME_PAIRS),
+            "changes_status": may(person.held_role, Action.CHANGE_STATUS),
+            "approves": may(person.held_role, Action.APPROVE_CHANGES),
+            "links_organizations": may(person.held_role, Action.LINK_ORGANIZATIONS),
+            # Asked only where they are shown, so not by what refreshes itself.
+            "waiting": cache(Change.objects.waiting().count),
+            "skipped": cache(partial(_skipped, person)),
         }
     return context
+
+
+def _skipped(person: Person) -> list[SkipNotice]:
+    """Give what was sent without approval that this person could have given, and has not seen yet."""
+    unseen = SkipNotice.objects.filter(person=person, seen_at__isnull=True)
+    return list(unseen.select_related("change__organization", "change__author").order_by("-change"))
 
 
 @public

@@ -26,6 +26,12 @@
       if (late) el.dataset.age = "late";
       el.textContent = `${span(age)} ago${late && !is_old() ? ", late" : ""}`;
     }
+    for (const el of $$("[data-until]")) {
+      const left = Date.parse(el.dataset.until) - now();
+      el.textContent = left > 0 ? span(left) : "over";
+      if (left <= 0 && !el.dataset.over) say("The preview is over. Next: read again; your text is kept.");
+      if (left <= 0) el.dataset.over = "true";
+    }
     for (const el of $$("[data-lasting]")) el.textContent = `for ${span(now() - Date.parse(el.dateTime))}`;
     if (now() - seen > OLD_AFTER && !is_old()) grow_old();
   };
@@ -58,6 +64,14 @@
       location.reload();
     } else if (paused() || typing(e.detail.target)) e.detail.shouldSwap = false;
   });
+  // The choice of a status stays as it is while the same is offered; else nothing is chosen, not another one by itself.
+  const offered = (el) => el.matches("form") ? $$(".badge, [type=radio]", el).map((each) => each.value ?? each.className + each.textContent).join() : el.textContent;
+  document.addEventListener("htmx:oobBeforeSwap", (e) => {
+    const after = $("#change", e.detail.fragment);
+    if (!after || e.detail.target.id !== "change") return;
+    e.detail.shouldSwap = !paused() && offered(after) !== offered(e.detail.target);
+    if (e.detail.target.matches("form")) for (const el of $$("[checked]", after)) el.removeAttribute("checked");
+  });
   const lost = () => root.toggleAttribute("data-lost", true);
   for (const kind of ["sendError", "responseError", "timeout", "swapError"]) document.addEventListener(`htmx:${kind}`, lost);
 
@@ -77,6 +91,10 @@
     tick();
   });
 
+  // A list of facts as plain lines, for the incident's channel.
+  const line = (el) => el.textContent.replace(/\s+/g, " ").trim();
+  const facts = (id) => $$(`#${id} > dt`).map((dt) => `${line(dt)}: ${line(dt.nextElementSibling)}`).join("\n");
+
   document.addEventListener("click", async (e) => {
     // Pause live updates (WCAG 2.2.2)
     if (e.target.closest("[data-pause]")) {
@@ -84,8 +102,8 @@
       say(pausing ? "Updates paused" : "Updates on");
       if (!pausing) for (const el of $$("[data-hx-trigger*=resume]")) window.htmx?.trigger(el, "resume");
     }
-    const copy = e.target.closest("[data-copy]");
-    if (copy) try { await navigator.clipboard.writeText(copy.dataset.copy); say("Copied"); } catch { say("Copy failed"); }
+    const copy = e.target.closest("[data-copy], [data-copy-from]");
+    if (copy) try { await navigator.clipboard.writeText(copy.dataset.copy ?? facts(copy.dataset.copyFrom)); say("Copied"); } catch { say("Copy failed"); }
   });
 
   // Theme: auto, light, dark. The server reads the cookie and sets data-theme, so no flash.
@@ -98,6 +116,42 @@
     document.cookie = `theme=${next}; path=/; max-age=31536000; samesite=lax${location.protocol === "https:" ? "; secure" : ""}`;
     $("[data-theme-name]", e.target).textContent = next[0].toUpperCase() + next.slice(1);
   });
+
+  // Confirmation: say what is left; the button is never a dead end, and sends once.
+  const done = (el) => el.type === "checkbox" ? el.checked : "match" in el.dataset ? el.value.trim() === el.dataset.match : el.value.trim() !== "";
+  const check = (form) => {
+    const need = $$("[data-need]", form), left = need.filter((el) => !done(el)), words = $("[data-left]", form);
+    const name = need.find((el) => "match" in el.dataset), match = $("[data-match-out]", form);
+    $("[data-commit]", form).setAttribute("aria-disabled", String(left.length > 0));
+    words.textContent = left.length ? `${left.length} of ${need.length} still to fill in` : form.dataset.ready;
+    match.classList.toggle("match--yes", done(name));
+    match.textContent = done(name) ? "Matches" : name.value ? "Does not match yet" : "Must match exactly";
+    return left;
+  };
+  document.addEventListener("input", (e) => {
+    const form = e.target.closest("[data-confirm]");
+    if (form) check(form);
+  });
+  document.addEventListener("submit", (e) => {
+    const form = e.target;
+    if (!form.matches("[data-confirm]")) return;
+    if (form.dataset.sent) { e.preventDefault(); return; }
+    if (e.submitter?.formNoValidate) return;
+    const left = check(form);
+    if (left.length) {
+      e.preventDefault();
+      left[0].focus();
+      say($("[data-left]", form).textContent);
+      return;
+    }
+    form.dataset.sent = "true";
+    $("[data-commit]", form).setAttribute("aria-disabled", "true");
+    $("[data-left]", form).textContent = form.dataset.sending;
+    say(form.dataset.sending);
+  });
+  for (const form of $$("[data-confirm]")) check(form);
+  // Back from where the form led: what it shows is from before, and its form may be used.
+  addEventListener("pageshow", (e) => { if (e.persisted && $("[data-confirm]")) location.reload(); });
 
   // An address that names a disclosure opens it.
   const open = () => {

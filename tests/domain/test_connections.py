@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import UUID
 
 import pytest
 from hypothesis import example, given
@@ -13,13 +16,16 @@ from hamr_portal.domain.connections import (
     LONGEST_WAIT,
     PATIENCE,
     REFUSED_WAIT,
+    Connection,
     HamrStatus,
     ReadOutcome,
+    View,
     known_status,
     name_of,
     sanitized,
     seconds_until_next_read,
 )
+from hamr_portal.domain.organizations import Spelling
 
 REPLACED = "\N{REPLACEMENT CHARACTER}"
 # Everything that a JSON text can bring: lone surrogates as well, which Hypothesis leaves out by itself.
@@ -167,3 +173,67 @@ def test_more_repeats_never_shorten_the_wait(outcome, fewer, more, interval, ask
     later = seconds_until_next_read(outcome, repeats=max(fewer, more), interval=interval, retry_after=asked)
 
     assert first <= later
+
+
+# --- views ------------------------------------------------------------------------------------------------------
+
+AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+CONNECTION = Connection(
+    organization_uuid=UUID(int=1),
+    status=3,
+    is_primary=True,
+    modified_at=AT,
+    modified_by="mara.lindqvist@halden.example",
+    target_uuid=UUID(int=2),
+    target_name="acme-dr",
+    target_datacenter="us5.prod.dog",
+    own_datacenter="us1",
+    spelling=Spelling.PASCAL_CASE,
+)
+VIEW = View(
+    has_connection=True,
+    status=3,
+    is_primary=True,
+    modified_at=AT,
+    modified_by="mara.lindqvist@halden.example",
+    target_uuid=UUID(int=2),
+    target_name="acme-dr",
+    target_datacenter="us5.prod.dog",
+)
+
+
+def test_a_view_is_what_an_answer_states():
+    assert View.of(CONNECTION) == VIEW
+
+
+def test_a_view_of_no_connection_says_nothing_else():
+    nothing = View.of(None)
+
+    assert nothing == View(has_connection=False)
+    assert (nothing.status, nothing.is_primary, nothing.modified_by, nothing.target_uuid) == (None, None, "", None)
+
+
+def test_a_datacenters_two_forms_say_the_same():
+    short = replace(VIEW, target_datacenter="US5")
+
+    assert VIEW.says_the_same(short)
+    assert short.says_the_same(VIEW)
+    assert short != VIEW
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"has_connection": False},
+        {"status": 4},
+        {"is_primary": False},
+        {"modified_at": AT.replace(second=1)},
+        {"modified_at": None},
+        {"modified_by": "jonas.weber@halden.example"},
+        {"target_uuid": UUID(int=3)},
+        {"target_name": "acme-dr-2"},
+        {"target_datacenter": "us3.prod.dog"},
+    ],
+)
+def test_any_other_difference_says_something_else(changed):
+    assert not VIEW.says_the_same(replace(VIEW, **changed))

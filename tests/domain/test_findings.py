@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from hamr_portal.domain.changes import OPEN, ChangeStatus
 from hamr_portal.domain.connections import HamrStatus, ReadOutcome
 from hamr_portal.domain.findings import (
     OUTSIDE_CHANGE_SHOWN_FOR,
@@ -20,6 +21,7 @@ from hamr_portal.domain.findings import (
     Group,
     Join,
     Judgement,
+    OpenChange,
     Verdict,
     judge_alone,
     judge_pair,
@@ -72,13 +74,17 @@ SECONDARY = replace(
 )
 
 
-def judged(primary: Side = PRIMARY, secondary: Side = SECONDARY) -> Judgement:
-    return judge_pair(primary, secondary, now=NOW, stale_after=STALE_AFTER)
+SENT = NOW - timedelta(seconds=4)
+SENDING = OpenChange(ChangeStatus.SENDING, SECONDARY.name, before=PASSIVE, target=FAILOVER, since=SENT)
 
 
-def alone(side: Side = PRIMARY, *, target_is_saved: bool = False) -> Judgement:
+def judged(primary: Side = PRIMARY, secondary: Side = SECONDARY, change: OpenChange | None = None) -> Judgement:
+    return judge_pair(primary, secondary, now=NOW, stale_after=STALE_AFTER, change=change)
+
+
+def alone(side: Side = PRIMARY, *, target_is_saved: bool = False, change: OpenChange | None = None) -> Judgement:
     because = Finding.TARGETS_DIFFER if target_is_saved else Finding.OTHER_SIDE_NOT_SAVED
-    return judge_alone(side, now=NOW, stale_after=STALE_AFTER, because=because)
+    return judge_alone(side, now=NOW, stale_after=STALE_AFTER, because=because, change=change)
 
 
 def both(status: int, **fields: Any) -> tuple[Side, Side]:
@@ -227,7 +233,7 @@ def test_three_reads_in_a_row_without_an_answer_make_a_side_unreachable(primary_
         for side, repeats in ((PRIMARY, primary_is), (SECONDARY, secondary_is))
     ]
 
-    judgement = judged(*sides)
+    judgement = judged(sides[0], sides[1])
 
     assert judgement.verdict is verdict
     assert judgement.join is Join.NOT_KNOWN
@@ -360,8 +366,11 @@ TABLE = [
     "Key refused",
     "  Keys unreadable",
     "Wrong organization",
+    "Outcome unknown",
     "Failover in progress",
     "Recovery in progress",
+    "Sending",
+    "Waiting for approval",
     "Failed over",
     "Rate limited",
     "Server errors",
@@ -422,6 +431,107 @@ def test_the_worst_of_two_wins(primary, secondary, verdict):
     assert judged(primary, secondary).verdict.label == verdict
 
 
+# --- an open change ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict"),
+    [
+        (ChangeStatus.AWAITING_APPROVAL, Verdict.WAITING_FOR_APPROVAL),
+        (ChangeStatus.SENDING, Verdict.SENDING),
+        (ChangeStatus.ACCEPTED, Verdict.SENDING),
+        (ChangeStatus.UNKNOWN, Verdict.OUTCOME_UNKNOWN),
+    ],
+)
+def test_an_open_change_makes_its_verdict_on_the_side_that_gets_the_request(status, verdict):
+    change = replace(SENDING, status=status)
+
+    judgements = (judged(change=change), alone(SECONDARY, change=change))
+
+    assert {(each.verdict, each.since) for each in judgements} == {(verdict, SENT)}
+    assert [[found.side for found in each.findings if found.finding is change.finding] for each in judgements] == [
+        [SECONDARY],
+        [SECONDARY],
+    ]
+
+
+def test_a_change_of_an_organization_that_is_not_shown_here_is_on_no_side():
+    judgement = alone(PRIMARY, change=SENDING)
+
+    assert [found.side for found in judgement.findings if found.finding is Finding.SENDING] == [None]
+
+
+@pytest.mark.parametrize(
+    ("primary", "secondary", "status", "verdict"),
+    [
+        (failing(PRIMARY, ReadOutcome.NO_ANSWER, 3), SECONDARY, ChangeStatus.UNKNOWN, "Primary unreachable"),
+        (failing(PRIMARY, ReadOutcome.WRONG_ORGANIZATION), SECONDARY, ChangeStatus.UNKNOWN, "Wrong organization"),
+        (*both(FAILOVER), ChangeStatus.UNKNOWN, "Outcome unknown"),
+        (*both(RECOVERY), ChangeStatus.SENDING, "Recovery in progress"),
+        (*both(ACTIVE), ChangeStatus.AWAITING_APPROVAL, "Waiting for approval"),
+        (failing(PRIMARY, ReadOutcome.RATE_LIMITED), SECONDARY, ChangeStatus.SENDING, "Sending"),
+    ],
+)
+def test_an_open_change_has_its_place_among_what_else_is_found(primary, secondary, status, verdict):
+    judgement = judged(primary, secondary, replace(SENDING, status=status))
+
+    assert judgement.verdict.label == verdict
+    assert judgement.has(replace(SENDING, status=status).finding)
+
+
+@pytest.mark.parametrize("status", [ChangeStatus.SENDING, ChangeStatus.ACCEPTED])
+@pytest.mark.parametrize("on_primary", [True, False])
+def test_statuses_that_differ_by_a_change_on_its_way_are_no_split_view(status, on_primary):
+    arrived: dict[str, Any] = {"status": FAILOVER, "modified_at": SENT, "modified_by": "jonas.weber@halden.example"}
+    sides = (replace(PRIMARY, **arrived), SECONDARY) if on_primary else (PRIMARY, replace(SECONDARY, **arrived))
+
+    judgement = judged(*sides, replace(SENDING, status=status))
+
+    assert judgement.verdict is Verdict.SENDING
+    assert judgement.join is Join.DISAGREE
+    assert [found.finding for found in judgement.findings] == [Finding.SENDING]
+
+
+@pytest.mark.parametrize("status", [ChangeStatus.UNKNOWN, ChangeStatus.AWAITING_APPROVAL])
+def test_only_a_change_on_its_way_accounts_for_statuses_that_differ(status):
+    judgement = judged(secondary=replace(SECONDARY, status=FAILOVER), change=replace(SENDING, status=status))
+
+    assert judgement.verdict is Verdict.SPLIT_VIEW
+    assert judgement.has(replace(SENDING, status=status).finding)
+
+
+@pytest.mark.parametrize(
+    ("primary", "secondary"),
+    [
+        ({"status": ACTIVE}, {"status": FAILOVER}),
+        ({"status": ACTIVE}, {"status": PASSIVE}),
+        ({}, {"status": FAILOVER, "is_primary": True}),
+        ({}, {"status": FAILOVER, "target_uuid": ELSEWHERE}),
+    ],
+)
+def test_a_change_on_its_way_accounts_for_nothing_but_its_own_step(primary, secondary):
+    judgement = judged(replace(PRIMARY, **primary), replace(SECONDARY, **secondary), SENDING)
+
+    assert judgement.verdict is Verdict.SPLIT_VIEW
+
+
+def test_a_change_on_its_way_accounts_for_no_difference_that_nobody_looks_at():
+    answered_at = NOW - timedelta(minutes=30)
+    sides = (replace(PRIMARY, answered_at=answered_at), replace(SECONDARY, status=FAILOVER, answered_at=answered_at))
+
+    judgement = judged(*sides, replace(SENDING, status=ChangeStatus.ACCEPTED))
+
+    assert (judgement.verdict, judgement.join) == (Verdict.SPLIT_VIEW, Join.NOT_KNOWN)
+
+
+def test_every_open_status_of_a_change_says_something_about_its_pair():
+    assert {replace(SENDING, status=status).finding for status in OPEN} == {
+        Finding.OUTCOME_UNKNOWN,
+        Finding.SENDING,
+        Finding.WAITING_FOR_APPROVAL,
+    }
+
+
 # --- one organization without its other side --------------------------------------------------------------------
 
 
@@ -479,6 +589,17 @@ sides = st.builds(
     outcome_since=moments,
     repeats=st.integers(0, 5),
 )
+changes = st.one_of(
+    st.none(),
+    st.builds(
+        OpenChange,
+        status=st.sampled_from(sorted(OPEN)),
+        organization=st.sampled_from(["a", "b"]),
+        before=st.sampled_from([None, *range(6)]),
+        target=st.sampled_from(range(6)),
+        since=moments,
+    ),
+)
 of_the_present = {
     Verdict.IN_SYNC,
     Verdict.FAILOVER_IN_PROGRESS,
@@ -498,26 +619,27 @@ of_a_known_status = {
 }
 
 
-@given(sides, sides)
-@example(PRIMARY, SECONDARY)
-def test_any_two_sides_get_the_first_verdict_of_which_a_finding_holds(primary, secondary):
-    judgement = judged(primary, secondary)
+@given(sides, sides, changes)
+@example(PRIMARY, SECONDARY, None)
+@example(PRIMARY, SECONDARY, SENDING)
+def test_any_two_sides_get_the_first_verdict_of_which_a_finding_holds(primary, secondary, change):
+    judgement = judged(primary, secondary, change)
 
     held = {found.finding for found in judgement.findings}
     assert judgement.verdict is next(verdict for verdict, wanted in VERDICT_OF.items() if held & wanted)
 
 
-@given(sides, st.booleans())
-def test_any_organization_by_itself_gets_the_first_verdict_of_which_a_finding_holds(side, saved):
-    judgement = alone(side, target_is_saved=saved)
+@given(sides, st.booleans(), changes)
+def test_any_organization_by_itself_gets_the_first_verdict_of_which_a_finding_holds(side, saved, change):
+    judgement = alone(side, target_is_saved=saved, change=change)
 
     held = {found.finding for found in judgement.findings}
     assert judgement.verdict is next(verdict for verdict, wanted in VERDICT_OF.items() if held & wanted)
 
 
-@given(sides, sides)
-def test_a_view_of_the_past_never_makes_a_verdict_on_the_present(primary, secondary):
-    judgement = judged(primary, secondary)
+@given(sides, sides, changes)
+def test_a_view_of_the_past_never_makes_a_verdict_on_the_present(primary, secondary, change):
+    judgement = judged(primary, secondary, change)
 
     if not all(side.is_current(NOW, STALE_AFTER) for side in (primary, secondary)):
         assert judgement.verdict not in of_the_present - {Verdict.SPLIT_VIEW}
@@ -557,6 +679,16 @@ def test_an_undocumented_status_never_makes_a_verdict_of_a_documented_one(primar
     )
 
     assert judgement.verdict not in of_a_known_status
+
+
+@given(sides, sides, changes)
+def test_an_open_change_takes_nothing_from_what_the_sides_say(primary, secondary, change):
+    without, judgement = judged(primary, secondary), judged(primary, secondary, change)
+
+    taken = {found.finding for found in without.findings} - {found.finding for found in judgement.findings}
+    assert judgement.join is without.join
+    assert taken <= {Finding.STATUSES_DIFFER, Finding.MODIFIED_DIFFERS}
+    assert not taken or (change is not None and change.makes(primary, secondary))
 
 
 @given(st.integers(-1, 99), st.integers(-1, 99))

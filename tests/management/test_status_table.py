@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+from io import StringIO
+
 import pytest
 from django.utils import timezone
+from rich.console import Console
 
+from hamr_portal.domain.changes import ChangeStatus
 from hamr_portal.domain.connections import ReadOutcome
-from hamr_portal.management.status_table import last_read
-from hamr_portal.services import overview
+from hamr_portal.management.status_table import last_read, table
+from hamr_portal.services import overview, pulse
 from tests import factories
+from tests.open_changes import opened
 
 
 @pytest.mark.django_db
@@ -30,3 +35,20 @@ def test_a_read_is_told_in_the_words_of_the_design(outcome, status, repeats, wor
     row = overview.row_of(saved, now=timezone.now())
 
     assert last_read(row.sides[0]) == words
+
+
+@pytest.mark.django_db
+def test_a_pair_tells_which_change_is_open_on_it():
+    _, secondary = factories.pair()
+    factories.pair("halden-search", "halden-search-dr")
+    change = opened(secondary, ChangeStatus.UNKNOWN)
+    now, printed = timezone.now(), StringIO()
+
+    Console(file=printed, width=200).print(table(overview.overview(now=now), pulse.state(now=now)))
+
+    text = printed.getvalue()
+    assert "1 need action · 1 in sync" in text
+    assert "Outcome unknown for" in text
+    assert f"change {change.pk}: halden-checkout-dr to FAILOVER" in text
+    assert "by mara.lindqvist@halden.example" in text
+    assert text.count("change ") == 1

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 from pytest_django.fixtures import Settings
@@ -16,6 +18,7 @@ from hamr_portal.services.connections import Result
 from hamr_portal.simulator import Simulator
 from tests import factories
 
+from . import changing
 from .conftest import InParallel
 from .records import read
 
@@ -214,3 +217,87 @@ def test_one_client_serves_the_process(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.undo()
 
     assert connections.client() is connections.client()
+
+
+# --- for a change -----------------------------------------------------------------------------------------------
+
+
+def test_a_change_takes_the_lease_whoever_holds_it_and_whatever_the_limits_say():
+    now = timezone.now()
+    acme = saved("acme", lease=uuid4(), leased_until=now + MINUTE)
+    limited = saved("limited", outcome=ReadOutcome.RATE_LIMITED, due_at=now + MINUTE, attempted_at=now)
+
+    flights = connections.seize([acme.pk, limited.pk])
+
+    assert {flight.organization_id for flight in flights} == {acme.pk, limited.pk}
+    assert len({flight.lease for flight in flights}) == 1
+    for row in Snapshot.objects.all():
+        assert row.lease == flights[0].lease
+        assert row.leased_until is not None
+        assert row.leased_until > now
+
+
+def test_a_change_does_not_read_what_is_disabled_or_not_there():
+    disabled = saved("disabled")
+    Organization.objects.filter(pk=disabled.pk).update(disabled_at=timezone.now())
+    bystander = saved("bystander")
+
+    assert connections.seize([disabled.pk, uuid4()]) == []
+    assert connections.seize([]) == []
+    assert Snapshot.objects.get(pk=bystander.pk).lease is None
+
+
+def test_what_was_in_the_air_when_a_change_took_the_lease_is_dropped(simulator: Simulator):
+    acme, _ = changing.connected(simulator)
+    (poll,) = connections.claim([acme.pk], Q())
+    in_the_air = connections.fetch(poll)
+
+    (flight,) = connections.seize([acme.pk])
+
+    assert readings.store([in_the_air], by=factories.WORKER) == []
+    counts = connections.fetch(flight)
+    assert readings.store([counts], by=factories.WORKER) == [counts]
+
+
+def test_what_was_in_the_air_when_a_change_is_sent_is_dropped_until_it_is_read_back(simulator: Simulator):
+    acme, acme_dr = changing.connected(simulator)
+    (poll,) = connections.claim([acme.pk], Q())
+    in_the_air = connections.fetch(poll)
+
+    with transaction.atomic():
+        connections.hold([acme.pk])
+
+    assert readings.store([in_the_air], by=factories.WORKER) == []
+    assert connections.claim([acme.pk, acme_dr.pk], Q())[0].organization_id == acme_dr.pk
+    (flight,) = connections.seize([acme.pk])
+    assert readings.store([connections.fetch(flight)], by=factories.WORKER) != []
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(None, 2.0), (0.7, 0.7)])
+def test_a_read_has_the_usual_deadline_or_the_seconds_that_it_is_given(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, seconds: float | None, expected: float
+):
+    acme, _ = changing.connected(simulator)
+    (flight,) = connections.seize([acme.pk])
+    given: list[float] = []
+    client = connections.client()
+    read = client.read
+
+    def note(*place: Any, seconds: float) -> Any:
+        given.append(seconds)
+        return read(*place, seconds=seconds)
+
+    monkeypatch.setattr(client, "read", note)
+
+    result = connections.fetch(flight, seconds=seconds)
+
+    assert (result.outcome, given) == (ReadOutcome.ANSWERED, [expected])
+
+
+def test_a_read_ends_when_its_seconds_are_over(simulator: Simulator, settings: Settings):
+    settings.HAMR_DEADLINE = 60
+    acme, _ = changing.connected(simulator)
+    simulator.set_fault("acme", "hang")
+    (flight,) = connections.seize([acme.pk])
+
+    assert connections.fetch(flight, seconds=0.2).outcome is ReadOutcome.NO_ANSWER

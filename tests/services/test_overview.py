@@ -9,14 +9,16 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 from pytest_django.fixtures import Settings
 
+from hamr_portal.domain.changes import OPEN, ChangeStatus, What
 from hamr_portal.domain.connections import ReadOutcome
-from hamr_portal.domain.findings import Group, Join, Verdict
+from hamr_portal.domain.findings import Finding, Group, Join, Verdict
 from hamr_portal.domain.pairs import Column
-from hamr_portal.models import Organization, Pair, Snapshot
+from hamr_portal.models import LogLine, Organization, Pair, Snapshot
 from hamr_portal.services import overview
 from hamr_portal.services.comparison import Agreement, Comparison, compare
 from hamr_portal.services.overview import Filters, Freshness, SiteAnswers
 from tests import factories
+from tests.open_changes import opened
 
 pytestmark = pytest.mark.django_db
 
@@ -136,6 +138,125 @@ def test_an_unpaired_side_is_split_only_where_its_target_is_saved(saved: bool, v
     (row,) = now_overview(text="acme", names=frozenset({"acme"})).shown
 
     assert row.verdict is verdict
+
+
+# --- open changes -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", sorted(OPEN))
+def test_a_pair_carries_the_change_that_is_open_on_it(status: ChangeStatus):
+    primary, secondary = factories.pair()
+    factories.pair("search", "search-dr")
+    change = opened(secondary, status)
+
+    by_name = {row.name: row.change for row in now_overview().rows}
+
+    assert by_name == {"Checkout": change, "Search": None}
+    assert overview.row_of(primary, now=timezone.now()).change == change
+
+
+@pytest.mark.parametrize("status", sorted(set(ChangeStatus) - OPEN))
+def test_a_change_that_holds_no_pair_is_not_carried(status: ChangeStatus):
+    _, secondary = factories.pair()
+    never_sent = status in {"PREPARED", "CANCELLED", "DECLINED", "EXPIRED"}
+    opened(secondary, status, sent_at=None if never_sent else timezone.now())
+
+    (row,) = now_overview().rows
+
+    assert (row.change, row.verdict) == (None, Verdict.IN_SYNC)
+
+
+def test_a_change_is_carried_by_a_pair_that_was_found_after_it_and_by_both_sides_where_there_is_none():
+    _, secondary = factories.pair()
+    change = opened(secondary, pair=None)
+    single, other = (factories.seen(factories.organization(name)) for name in ("acme", "acme-dr"))
+    linking = opened(single, ChangeStatus.UNKNOWN, other=other, links=True)
+
+    by_name = {row.name: row.change for row in now_overview().rows}
+
+    assert by_name == {"Checkout": change, "acme": linking, "acme-dr": linking}
+
+
+def test_a_change_stays_with_its_pair_where_a_side_has_left_it():
+    _, secondary = factories.pair()
+    change = opened(secondary)
+    Organization.objects.filter(pk=secondary.pk).update(disabled_at=timezone.now())
+
+    (row,) = now_overview().rows
+
+    assert (row.primary is not None, row.secondary, row.change) == (True, None, change)
+
+
+def test_of_several_changes_a_pair_carries_the_one_that_a_person_has_to_know_of_first():
+    primary, secondary = factories.pair()
+    opened(primary, ChangeStatus.AWAITING_APPROVAL, pair=None)
+    unknown = opened(secondary, ChangeStatus.UNKNOWN)
+
+    (row,) = now_overview().rows
+
+    assert row.change == unknown
+
+
+def test_a_change_that_arrives_at_one_side_first_is_no_split_view():
+    _, secondary = factories.pair()
+    change = opened(secondary, ChangeStatus.ACCEPTED)
+    says(secondary, status=3)
+
+    (row,) = now_overview().rows
+
+    assert (row.verdict, row.judgement.join, row.change) == (Verdict.SENDING, Join.DISAGREE, change)
+    assert row.judgement.since == change.sent_at
+
+
+def test_what_was_before_is_what_was_read_last_before_sending_on_the_side_that_got_the_request():
+    primary, secondary = factories.pair()
+    change = opened(secondary, ChangeStatus.ACCEPTED)
+    lines = [(secondary, 4, What.READ_AGAIN), (primary, 5, What.READ_AGAIN), (secondary, 5, What.READ_BACK)]
+    for organization, status, what in lines:
+        moment = timezone.now()
+        LogLine.objects.create(
+            change=change,
+            organization=organization,
+            has_connection=True,
+            status=status,
+            what=what,
+            at=moment,
+            last_at=moment,
+        )
+
+    verdicts = {}
+    for status in (2, 4, 5):
+        says(primary, status=status)
+        says(secondary, status=3)
+        verdicts[status] = now_overview().rows[0].verdict
+
+    assert verdicts == {2: Verdict.SPLIT_VIEW, 4: Verdict.SENDING, 5: Verdict.SPLIT_VIEW}
+
+
+@pytest.mark.parametrize(
+    ("status", "needs"),
+    [
+        (ChangeStatus.UNKNOWN, 1),
+        (ChangeStatus.SENDING, 0),
+        (ChangeStatus.ACCEPTED, 0),
+        (ChangeStatus.AWAITING_APPROVAL, 0),
+    ],
+)
+def test_only_an_unknown_outcome_needs_action_in_a_terminal(status: ChangeStatus, needs: int):
+    opened(factories.pair()[1], status)
+
+    assert overview.needing_action(now_overview()) == needs
+
+
+def test_an_open_change_does_not_hide_that_nobody_reads():
+    _, secondary = factories.pair(at=timezone.now() - timedelta(minutes=5))
+    opened(secondary, ChangeStatus.AWAITING_APPROVAL)
+
+    everything = now_overview()
+
+    assert everything.rows[0].verdict is Verdict.WAITING_FOR_APPROVAL
+    assert everything.rows[0].judgement.has(Finding.STALE)
+    assert overview.needing_action(everything) == 1
 
 
 # --- filters ----------------------------------------------------------------------------------------------------
@@ -406,14 +527,16 @@ def test_disabled_organizations_are_saved_all_the_same():
 @pytest.mark.parametrize("pairs", [1, 20])
 def test_the_number_of_queries_does_not_grow(pairs: int, django_assert_num_queries: DjangoAssertNumQueries):
     for number in range(pairs):
-        factories.pair(f"org-{number}", f"org-{number}-dr")
+        _, secondary = factories.pair(f"org-{number}", f"org-{number}-dr")
+        opened(secondary)
     organization = Organization.objects.select_related("snapshot", "pair").first()
     assert organization is not None
 
-    with django_assert_num_queries(1):
+    with django_assert_num_queries(2):
         everything = now_overview()
         assert len(everything.views) == 2 * pairs
-    with django_assert_num_queries(2):
+        assert all(row.change and row.change.author.email and row.change.organization.name for row in everything.rows)
+    with django_assert_num_queries(3):
         overview.row_of(organization, now=timezone.now())
     with django_assert_num_queries(1):
         overview.freshness(now=timezone.now())

@@ -5,14 +5,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.urls import reverse
 from django.utils import timezone
 
+from hamr_portal.domain.changes import ChangeStatus
 from hamr_portal.domain.connections import ReadOutcome
 from hamr_portal.models import Organization, Snapshot
 from hamr_portal.services import overview, pulse
 from hamr_portal.services.overview import Filters
 from hamr_portal.services.overview_json import as_json
 from tests import factories
+from tests.open_changes import AUTHOR, opened
 
 pytestmark = pytest.mark.django_db
 NOW = timezone.now()
@@ -42,6 +45,7 @@ def test_a_pair_reads_in_the_words_of_the_domain():
     assert (row["name"], row["paired"], row["group"], row["verdict"]) == ("Checkout", True, "IN_SYNC", "IN_SYNC")
     assert (row["join"], row["since"]) == ("AGREE", NOW.isoformat())
     assert row["findings"] == [{"finding": "BOTH_PASSIVE", "organization": None}]
+    assert row["change"] is None
     assert row["primary"] == {
         "organization": primary.name,
         "site": "us1",
@@ -107,3 +111,32 @@ def test_only_the_shown_rows_are_listed():
 
     assert [row["name"] for row in document["pairs"]] == ["B"]
     assert document["counts"]["IN_SYNC"] == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict", "group"),
+    [
+        (ChangeStatus.UNKNOWN, "OUTCOME_UNKNOWN", "NEED_ACTION"),
+        (ChangeStatus.ACCEPTED, "SENDING", "IN_PROGRESS"),
+        (ChangeStatus.AWAITING_APPROVAL, "WAITING_FOR_APPROVAL", "IN_PROGRESS"),
+    ],
+)
+def test_a_pair_names_the_change_that_is_open_on_it(status: ChangeStatus, verdict: str, group: str):
+    _, secondary = factories.pair(at=NOW)
+    change = opened(secondary, status, at=NOW)
+
+    document = shown()
+
+    (row,) = document["pairs"]
+    assert (row["verdict"], row["group"], document["counts"][group]) == (verdict, group, 1)
+    assert document["needs_action"] == (1 if group == "NEED_ACTION" else 0)
+    assert row["findings"][1] == {"finding": verdict, "organization": secondary.name}
+    assert row["change"] == {
+        "id": change.pk,
+        "organization": secondary.name,
+        "status": status,
+        "target": "FAILOVER",
+        "by": AUTHOR,
+        "since": NOW.isoformat(),
+        "url": reverse("change", kwargs={"pk": change.pk}),
+    }

@@ -4,11 +4,12 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from hamr_portal.domain.audit import Event
-from hamr_portal.domain.people import Role
+from hamr_portal.domain.people import Action, Role
 from hamr_portal.models import Person
-from hamr_portal.services.people import PersonExists, add_person
+from hamr_portal.services.people import NotAllowed, PersonExists, add_person, entitled, record_denied
 from tests import factories
 
+from . import changing
 from .records import entries, whole_database
 
 pytestmark = pytest.mark.django_db
@@ -50,3 +51,33 @@ def test_a_weak_password_lets_nobody_in(password: str):
 
     assert not Person.objects.exists()
     assert entries() == []
+
+
+# --- what a role allows -----------------------------------------------------------------------------------------
+
+
+def test_the_person_behind_an_actor_is_entitled_by_the_role_that_the_database_has():
+    by = changing.operator()
+
+    assert entitled(by, Action.CHANGE_STATUS) == Person.objects.get(email=by.name)
+
+
+@pytest.mark.parametrize(
+    "update", [{"role": Role.VIEWER}, {"role": None}, {"is_active": False}, {"email": "x@y.example"}]
+)
+def test_a_role_that_an_actor_had_at_sign_in_counts_for_nothing(update: dict[str, object]):
+    by = changing.operator()
+    Person.objects.update(**update)
+
+    with pytest.raises(NotAllowed, match=r"^Needs: operator or admin\.$"):
+        entitled(by, Action.CHANGE_STATUS)
+
+
+def test_somebody_who_is_not_allowed_is_on_the_record():
+    record_denied(changing.approver(), Action.CHANGE_STATUS)
+
+    (entry,) = entries()
+    assert (entry.event, entry.actor, entry.outcome) == (
+        *(Event.ACCESS_DENIED, changing.approver().name),
+        "CHANGE_STATUS",
+    )

@@ -25,6 +25,7 @@ from hamr_portal.services.readings import ReadNow, read_now
 from hamr_portal.simulator import ACTIVE, FAILOVER, FAULTS, PASSIVE, Simulator
 from tests import factories
 
+from . import changing
 from .conftest import InParallel
 from .records import entries, read, whole_database
 
@@ -668,3 +669,115 @@ def test_pairing_that_failed_once_is_made_up_for_by_the_next_read(
 
 def locked(**_: object) -> None:
     raise OperationalError("database is locked")
+
+
+# --- for a change -----------------------------------------------------------------------------------------------
+
+
+def test_a_change_reads_now_whoever_reads_already_and_whatever_was_read_a_moment_ago(simulator: Simulator):
+    acme, acme_dr = changing.connected(simulator)
+    connections.claim([acme.pk], Q())
+    simulator.set_fault("acme-dr", "429", times=1)
+    read(acme_dr)
+    simulator.write_aside("acme", FAILOVER, "jonas.weber@halden.example")
+
+    results = readings.read_for_change([acme.pk, acme_dr.pk], by=changing.operator())
+
+    assert {result.flight.organization_id: result.answered for result in results} == {acme.pk: True, acme_dr.pk: True}
+    assert [row.status for row in Snapshot.objects.all()] == [FAILOVER, FAILOVER]
+    assert not Snapshot.objects.exclude(lease=None).exists()
+
+
+def test_what_a_change_reads_is_on_the_record_as_read_by_the_person(simulator: Simulator):
+    acme, _ = changing.connected(simulator)
+    simulator.set_fault("acme", "500")
+
+    readings.read_for_change([acme.pk], by=changing.operator())
+
+    assert entries(Event.READ_CHANGED)[-1].actor == changing.operator().name
+
+
+def test_a_change_reads_nothing_where_there_is_nothing_to_read(simulator: Simulator):
+    acme, _ = changing.connected(simulator)
+    Organization.objects.filter(pk=acme.pk).update(disabled_at=timezone.now())
+    before = len(simulator.requests)
+
+    assert readings.read_for_change([acme.pk], by=changing.operator()) == []
+    assert readings.read_for_change([], by=changing.operator()) == []
+    assert len(simulator.requests) == before
+
+
+# --- what the portal itself wrote -------------------------------------------------------------------------------
+
+
+def outside(*organizations: Organization) -> list[bool]:
+    """Give, for each, whether the last line of its history came from outside the portal."""
+    rows = Observation.objects.order_by("-pk")
+    return [rows.filter(organization=each)[0].outside for each in organizations]
+
+
+def test_what_a_change_of_the_portal_wrote_is_not_from_outside_on_either_side(simulator: Simulator):
+    acme, acme_dr = changing.connected(simulator)
+
+    changing.changed(acme)
+    read(acme, acme_dr)
+
+    assert [row.status for row in Snapshot.objects.all()] == [FAILOVER, FAILOVER]
+    assert outside(acme, acme_dr) == [False, False]
+    assert not Snapshot.objects.exclude(outside_at=None).exists()
+    assert entries(Event.STATUS_CHANGED_OUTSIDE) == []
+
+
+def test_what_somebody_else_wrote_after_a_change_is_from_outside_on_both_sides(simulator: Simulator):
+    acme, acme_dr = changing.connected(simulator)
+    changing.changed(acme)
+    simulator.write_aside("acme", ACTIVE, "jonas.weber@halden.example")
+
+    read(acme, acme_dr)
+
+    assert outside(acme, acme_dr) == [True, True]
+    assert {entry.organization for entry in entries(Event.STATUS_CHANGED_OUTSIDE)} == {"acme", "acme-dr"}
+
+
+def test_a_connection_that_is_gone_after_a_change_is_from_outside(simulator: Simulator):
+    acme, _ = changing.connected(simulator)
+    changing.changed(acme)
+    simulator.disconnect("acme")
+
+    read(acme)
+
+    assert outside(acme) == [True]
+
+
+def test_what_was_never_sent_explains_nothing_that_is_seen(simulator: Simulator):
+    acme, _ = changing.connected(simulator)
+    changing.prepared(acme)
+    simulator.write_aside("acme", FAILOVER, changing.operator().name)
+
+    read(acme)
+
+    assert outside(acme) == [True]
+
+
+def test_a_change_of_another_pair_explains_nothing(simulator: Simulator):
+    acme, _ = changing.connected(simulator)
+    globex, _ = changing.connected(simulator, names=("globex", "globex-dr"))
+    changing.changed(globex)
+    simulator.write_aside("acme", FAILOVER, changing.operator().name)
+
+    read(acme)
+
+    assert outside(acme) == [True]
+
+
+@pytest.mark.parametrize(("later", "explained"), [(9, True), (10, False)])
+def test_only_the_last_ten_changes_are_asked(simulator: Simulator, later: int, explained: bool):
+    acme, _ = changing.connected(simulator)
+    changing.standing(acme, "UNKNOWN")
+    for _ in range(later):
+        changing.standing(acme, "VERIFIED", writer="somebody.else@halden.example")
+    simulator.write_aside("acme", FAILOVER, changing.operator().name)
+
+    read(acme)
+
+    assert outside(acme) == [not explained]

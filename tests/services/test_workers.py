@@ -13,7 +13,7 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from hamr_portal.domain.audit import Event
-from hamr_portal.models import Organization, Snapshot, Worker
+from hamr_portal.models import Change, Organization, Snapshot, Worker
 from hamr_portal.services import connections, pulse, readings, workers
 from hamr_portal.services.connections import Flight, Result
 from hamr_portal.services.pulse import Pulse
@@ -21,6 +21,7 @@ from hamr_portal.services.workers import choose
 from hamr_portal.simulator import Simulator
 from tests import factories
 
+from . import changing
 from .records import entries
 
 # A worker closes the connections that it cannot use any more; inside a test's transaction that would be its end.
@@ -436,3 +437,114 @@ def test_two_workers_read_nothing_twice(
 
     assert answered() == 12
     assert len(simulator.requests) == 12
+
+
+# --- changes ----------------------------------------------------------------------------------------------------
+
+
+def not_due() -> None:
+    """Let no organization be due for a long time."""
+    Snapshot.objects.update(due_at=timezone.now() + timedelta(minutes=5))
+
+
+def lost(simulator: Simulator) -> Change:
+    """Give a change whose request was lost, to be read again a minute ago."""
+    acme, _ = changing.connected(simulator)
+    simulator.set_fault("acme", "drop_before", verb="POST")
+    change = changing.changed(acme)
+    Change.objects.update(check_at=timezone.now() - timedelta(minutes=1))
+    return change
+
+
+def test_what_a_change_waits_for_is_read_on_both_sides_though_it_is_not_due(simulator: Simulator):
+    change = lost(simulator)
+    simulated(simulator, 1)
+    not_due()
+    before = len(simulator.requests)
+
+    workers.run(Signal(), once=True)
+
+    assert changing.fresh(change).reads == 2
+    assert sorted(str(each.organization) for each in simulator.requests[before:]) == ["acme", "acme-dr"]
+
+
+def test_what_no_change_waits_for_yet_is_not_read_before_it_is_due(simulator: Simulator):
+    lost(simulator)
+    Change.objects.update(check_at=timezone.now() + timedelta(minutes=1))
+    not_due()
+    before = len(simulator.requests)
+
+    workers.run(Signal(), once=True)
+
+    assert len(simulator.requests) == before
+
+
+def test_one_pass_reads_what_a_change_waits_for_once(simulator: Simulator, settings: Settings):
+    settings.HAMR_SETTLE_SECONDS = 1
+    settings.HAMR_SETTLE_READS = 1000
+    change = lost(simulator)
+    Change.objects.update(agreed_seconds=1e9)
+    before = len(simulator.requests)
+
+    workers.run(StopWhen(lambda: len(simulator.requests) > before + 2), once=True)
+
+    assert changing.fresh(change).reads == 2
+    assert len(simulator.requests) == before + 2
+
+
+def test_what_a_change_waits_for_is_read_before_what_is_only_due(simulator: Simulator, settings: Settings):
+    settings.HAMR_SWEEP_THREADS = 2
+    lost(simulator)
+    not_due()
+    simulated(simulator, 3)
+    before = len(simulator.requests)
+
+    workers.run(Signal(), once=True)
+
+    first = simulator.requests[before : before + 2]
+    assert sorted(str(each.organization) for each in first) == ["acme", "acme-dr"]
+    assert len(simulator.requests) == before + 5
+
+
+def test_an_answer_is_held_against_the_change_that_waits_for_it(simulator: Simulator):
+    acme, _ = changing.connected(simulator)
+    simulator.set_fault("acme", "late", verb="POST", seconds=3600)
+    change = changing.changed(acme)
+    Change.objects.update(check_at=timezone.now())
+    simulator.act_late()
+
+    workers.run(Signal(), once=True)
+
+    assert changing.fresh(change).status == "VERIFIED"
+    assert len(simulator.posts) == 1
+
+
+def test_one_pass_ends_what_is_over_first(simulator: Simulator):
+    acme, _ = changing.connected(simulator)
+    change = changing.standing(acme, "PREPARED", expires_at=timezone.now() - timedelta(minutes=5))
+
+    workers.run(Signal(), once=True)
+
+    assert changing.moves(change) == ["EXPIRE"]
+
+
+def test_a_worker_ends_what_is_over_at_its_beat(simulator: Simulator, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(workers, "HEARTBEAT", timedelta(0))
+    acme, _ = changing.connected(simulator)
+    change = changing.prepared(acme)
+    Change.objects.update(status="SENDING", sent_at=timezone.now() - timedelta(minutes=5))
+
+    workers.run(StopWhen(lambda: changing.fresh(change).status != "SENDING"))
+
+    assert changing.moves(change)[0] == "ABANDON"
+
+
+def test_between_two_beats_a_worker_leaves_things_as_they_are(simulator: Simulator, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(workers, "HEARTBEAT", timedelta(hours=1))
+    simulated(simulator, 1)
+    acme, _ = changing.connected(simulator, names=("acme", "acme-dr"))
+    change = changing.standing(acme, "PREPARED", expires_at=timezone.now() - timedelta(minutes=5))
+
+    workers.run(StopWhen(lambda: answered() == 1))
+
+    assert changing.moves(change) == []

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import SimpleNamespace
@@ -7,9 +8,21 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.urls import reverse
 
-from hamr_portal.domain.connections import ReadOutcome
-from hamr_portal.domain.findings import Finding, Found, Join, Judgement, Verdict, judge_pair
+from hamr_portal.domain.changes import ChangeStatus
+from hamr_portal.domain.connections import HamrStatus, ReadOutcome
+from hamr_portal.domain.findings import (
+    OF_CHANGES,
+    VERDICT_OF,
+    Finding,
+    Found,
+    Join,
+    Judgement,
+    OpenChange,
+    Verdict,
+    judge_pair,
+)
 from hamr_portal.domain.pairs import Column, Side
 from hamr_portal.templatetags import _findings
 
@@ -21,6 +34,7 @@ ONE, OTHER = UUID(int=1), UUID(int=2)
 @dataclass
 class SideRow:
     side: Side
+    is_current: bool = True
 
 
 @dataclass
@@ -63,8 +77,8 @@ def side(name: str, column: Column, *, status: int = 2, is_primary: bool | None 
     return Side(name, "us1", column=column, status=status, is_primary=says, **(known | more))
 
 
-def row(primary: Side, secondary: Side) -> Row:
-    judgement = judge_pair(primary, secondary, now=NOW, stale_after=timedelta(minutes=2))
+def row(primary: Side, secondary: Side, change: OpenChange | None = None) -> Row:
+    judgement = judge_pair(primary, secondary, now=NOW, stale_after=timedelta(minutes=2), change=change)
     return Row(judgement, (SideRow(primary), SideRow(secondary)))
 
 
@@ -138,6 +152,93 @@ def test_unpaired_organization_has_nothing_across():
     alone = SideRow(side("a", Column.PRIMARY))
 
     assert _findings.across(Row(Judgement(Verdict.UNPAIRED, None, Join.ONE_SIDE, ()), (alone,)), alone) is None
+
+
+WAITING = OpenChange(ChangeStatus.AWAITING_APPROVAL, "b", before=2, target=3, since=NOW)
+
+
+def test_open_change_is_said_beside_what_is_worse_and_is_not_listed_again():
+    behind = row(side("a", Column.PRIMARY, status=3), side("b", Column.SECONDARY, status=3), WAITING)
+    ahead = row(side("a", Column.PRIMARY), side("b", Column.SECONDARY), WAITING)
+
+    assert _findings.beside(behind) == Found(Finding.WAITING_FOR_APPROVAL, behind.sides[1].side, NOW)
+    assert _findings.beside(ahead) is None
+    assert _findings.leading(ahead).finding is Finding.WAITING_FOR_APPROVAL
+    assert _findings.further(behind) == _findings.further(ahead) == []
+
+
+def test_nothing_is_said_beside_where_no_change_is_open():
+    assert _findings.beside(row(side("a", Column.PRIMARY), side("b", Column.SECONDARY))) is None
+
+
+def test_change_from_outside_is_a_remark_where_a_change_of_the_portal_is_the_news():
+    outside = row(side("a", Column.PRIMARY, outside_at=NOW), side("b", Column.SECONDARY), WAITING)
+
+    assert not _findings.outside_is_news(outside)
+    assert [found.finding for found in _findings.further(outside)] == [Finding.CHANGED_OUTSIDE]
+
+
+DARK: dict[str, Any] = {"outcome": ReadOutcome.NO_ANSWER, "repeats": 3}
+BARE: dict[str, Any] = {"outcome": ReadOutcome.NO_CONNECTION, "has_connection": False}
+
+
+@pytest.mark.parametrize(
+    ("primary", "secondary", "name", "advised"),
+    [
+        ({}, {}, "b", False),
+        (DARK, {}, "b", True),
+        (DARK, {"status": 3}, "b", True),
+        (DARK, {"status": 4}, "b", False),
+        (DARK, {"answered_at": ago(minutes=5)}, "b", False),
+        ({}, DARK, "a", False),
+        ({"status": 3}, {"status": 3}, "b", True),
+        ({"status": 3, "outside_at": NOW}, {"status": 3}, "b", False),
+        ({"status": 4}, {"status": 4}, "a", True),
+        ({"status": 5}, {"status": 5}, "a", True),
+        ({"status": 1}, {"status": 1}, "a", False),
+        ({"outcome": ReadOutcome.KEY_REFUSED}, {}, "b", False),
+        ({}, {"outcome": ReadOutcome.RATE_LIMITED}, "a", False),
+    ],
+)
+def test_row_offers_the_change_that_its_note_names(
+    primary: dict[str, Any], secondary: dict[str, Any], name: str, advised: bool
+):
+    pair = row(side("a", Column.PRIMARY, **primary), side("b", Column.SECONDARY, **secondary))
+    for each in pair.sides:
+        each.is_current = each.side.is_current(NOW, timedelta(minutes=2))
+
+    offer = _findings.offer(pair)
+
+    assert offer is not None
+    assert (offer.side.side.name, offer.connects, offer.advised) == (name, False, advised)
+
+
+@pytest.mark.parametrize(
+    ("primary", "secondary"),
+    [
+        (DARK, DARK),
+        (DARK, BARE | DARK),
+        ({"status": 4}, {}),
+        ({"outcome": None}, {"outcome": None}),
+    ],
+)
+def test_row_offers_no_change_where_sides_are_to_be_compared_or_none_answers(
+    primary: dict[str, Any], secondary: dict[str, Any]
+):
+    assert _findings.offer(row(side("a", Column.PRIMARY, **primary), side("b", Column.SECONDARY, **secondary))) is None
+
+
+@pytest.mark.parametrize(
+    ("primary", "secondary", "name"),
+    [(BARE, BARE, "a"), ({"status": 1}, BARE, "b"), (BARE, {"status": 1}, "a")],
+)
+def test_row_without_a_connection_offers_to_make_it_where_its_note_says(
+    primary: dict[str, Any], secondary: dict[str, Any], name: str
+):
+    offer = _findings.offer(row(side("a", Column.PRIMARY, **primary), side("b", Column.SECONDARY, **secondary)))
+
+    assert offer is not None
+    assert (offer.side.side.name, offer.connects, offer.advised) == (name, True, False)
 
 
 def test_rows_are_kept_by_verdict():
@@ -243,6 +344,30 @@ def test_first_line_says_something_new():
     assert not _findings.same_view(Line("a", 1), None)
 
 
+CHANGE_FINDING = {
+    "UNKNOWN": Finding.OUTCOME_UNKNOWN,
+    "SENDING": Finding.SENDING,
+    "ACCEPTED": Finding.SENDING,
+    "AWAITING_APPROVAL": Finding.WAITING_FOR_APPROVAL,
+}
+CHANGE_OF = {Finding.OUTCOME_UNKNOWN: "UNKNOWN", Finding.WAITING_FOR_APPROVAL: "AWAITING_APPROVAL"}
+
+
+def open_change(status: str, **fields: Any) -> SimpleNamespace:
+    given: dict[str, Any] = {
+        "pk": 12,
+        "status": status,
+        "organization": SimpleNamespace(name="halden-b"),
+        "author": SimpleNamespace(email="mara.lindqvist@halden.example"),
+        "author_id": 7,
+        "target": HamrStatus.FAILOVER,
+        "sent_at": ago(minutes=2),
+        "confirmed_at": ago(minutes=3),
+        "expires_at": NOW + timedelta(minutes=27),
+    }
+    return SimpleNamespace(**(given | fields))
+
+
 @pytest.mark.parametrize("finding", [each for each in Finding if each is not Finding.BOTH_PASSIVE])
 @pytest.mark.parametrize("paired", [True, False])
 def test_every_finding_has_a_sentence_with_what_is_next(finding: Finding, paired: bool):
@@ -264,6 +389,7 @@ def test_every_finding_has_a_sentence_with_what_is_next(finding: Finding, paired
         primary=here,
         secondary=there if paired else None,
         sides=(here, there) if paired else (here,),
+        change=open_change(CHANGE_OF.get(finding, "SENDING")),
         judgement=Judgement(Verdict.SPLIT_VIEW, NOW, Join.DISAGREE, (found,)),
     )
 
@@ -354,3 +480,189 @@ def test_every_site_answers_only_while_somebody_reads_and_each_does(pulse: str, 
 
 def test_late_reading_is_said_beside_what_needs_action():
     assert "1 pair needs action. Reading is late" in state("LATE", action=1)
+
+
+# --- what is said of an open change, and the row's button ----------------------------------------------------------
+
+
+def open_row(change: SimpleNamespace | None, *findings: Finding, status: str = "PASSIVE") -> SimpleNamespace:
+    """Give a pair with these findings, the worst first, as templates are handed it."""
+    sides = [side("halden-a", Column.PRIMARY), side("halden-b", Column.SECONDARY)]
+    rows = tuple(
+        SimpleNamespace(
+            organization=SimpleNamespace(name=each.name, site=site),
+            snapshot=SimpleNamespace(answered_at=NOW, repeats=3),
+            side=each,
+            is_current=True,
+            status_name=status,
+        )
+        for each, site in zip(sides, ("us1", "us5"), strict=True)
+    )
+    wanted = next(verdict for verdict, of_it in VERDICT_OF.items() if findings[0] in of_it)
+    found = tuple(Found(each, sides[each in OF_CHANGES], NOW) for each in findings)
+    judgement = Judgement(wanted, NOW, Join.AGREE, found)
+    return SimpleNamespace(
+        name="A", pair="A", primary=rows[0], secondary=rows[1], sides=rows, judgement=judgement, verdict=wanted,
+        change=change,
+    )  # fmt: skip
+
+
+def said(change: SimpleNamespace | None, *findings: Finding, **context: Any) -> str:
+    """Draw what is to be known of a pair, without markup."""
+    text = drawn("{% include 'dashboard/_notes.html' %}", row=open_row(change, *findings), **context)
+    return " ".join(re.sub(r"<[^>]+>", "", text).split())
+
+
+@pytest.mark.parametrize(
+    ("change", "finding", "sentence"),
+    [
+        (
+            open_change("UNKNOWN"),
+            Finding.OUTCOME_UNKNOWN,
+            "Whether halden-b was set to FAILOVER is not known. Sent by mara.lindqvist, 03:10:44. "
+            "Next: do not send again, see the change.",
+        ),
+        (
+            open_change("UNKNOWN", links=True, skip_reason="nobody is awake"),
+            Finding.OUTCOME_UNKNOWN,
+            "Whether halden-b was connected is not known. Sent by mara.lindqvist without approval, 03:10:44. "
+            "Next: do not send again, see the change.",
+        ),
+        (
+            open_change("SENDING", skip_reason="nobody is awake"),
+            Finding.SENDING,
+            "mara.lindqvist sets halden-b to FAILOVER without approval, sent 03:10:44. Next: see what comes of it.",
+        ),
+        (
+            open_change("ACCEPTED", links=True),
+            Finding.SENDING,
+            "mara.lindqvist connects halden-b, sent 03:10:44: accepted, not read back yet. Next: see what comes of it.",
+        ),
+        (
+            open_change("AWAITING_APPROVAL"),
+            Finding.WAITING_FOR_APPROVAL,
+            "mara.lindqvist asks to set halden-b to FAILOVER, since 03:09:44; it waits until 03:39:44. "
+            "Next: a second person approves it. Needs an approver.",
+        ),
+        (
+            open_change("AWAITING_APPROVAL", links=True),
+            Finding.WAITING_FOR_APPROVAL,
+            "mara.lindqvist asks to connect halden-b, since 03:09:44; it waits until 03:39:44. "
+            "Next: a second person approves it. Needs an approver.",
+        ),
+    ],
+)
+def test_open_change_is_told_with_who_and_since_when_and_what_is_next(
+    change: SimpleNamespace, finding: Finding, sentence: str
+):
+    assert said(change, finding) == sentence
+
+
+@pytest.mark.parametrize(("person", "decides"), [(8, True), (7, False)])
+def test_only_another_person_than_the_author_is_asked_to_approve(person: int, decides: bool):
+    text = said(
+        open_change("AWAITING_APPROVAL"),
+        Finding.WAITING_FOR_APPROVAL,
+        approves=True,
+        person=SimpleNamespace(pk=person),
+    )
+
+    assert ("Next: approve or decline it." in text) is decides
+
+
+@pytest.mark.parametrize(
+    "worse", [Finding.PRIMARY_UNREACHABLE, Finding.STATUSES_DIFFER, Finding.BOTH_PRIMARY, Finding.BOTH_FAILOVER]
+)
+def test_next_step_of_a_pair_with_an_open_change_is_that_change(worse: Finding):
+    text = said(open_change("UNKNOWN"), worse, Finding.OUTCOME_UNKNOWN)
+
+    assert text.count("Next:") == 1
+    assert text.endswith("Next: do not send again, see the change.")
+
+
+def test_change_from_outside_beside_an_open_one_leaves_the_next_step_to_it():
+    text = said(
+        open_change("AWAITING_APPROVAL"), Finding.BOTH_FAILOVER, Finding.WAITING_FOR_APPROVAL, Finding.CHANGED_OUTSIDE
+    )
+
+    assert "was changed outside the portal" in text
+    assert text.count("Next:") == 1
+
+
+def test_failover_is_one_step_away_for_operators_and_named_for_others():
+    drawn_row = open_row(None, Finding.PRIMARY_UNREACHABLE)
+    template = "{% include 'dashboard/_notes.html' %}"
+
+    for_operators = drawn(template, row=drawn_row, changes_status=True)
+    for_others = drawn(template, row=drawn_row)
+
+    assert f'<a href="{reverse("change_new", args=["halden-b"])}">set halden-b to FAILOVER</a>' in for_operators
+    assert "set halden-b to FAILOVER. Needs an operator." in for_others
+    assert "by hand" not in for_operators + for_others
+
+
+@pytest.mark.parametrize("finding", [Finding.NO_CONNECTION, Finding.ONBOARDING_ON_ONE_SIDE])
+def test_connection_is_made_by_an_admin(finding: Finding):
+    template = "{% include 'dashboard/_notes.html' %}"
+
+    for_admins = drawn(template, row=open_row(None, finding), links_organizations=True)
+    for_others = drawn(template, row=open_row(None, finding))
+
+    assert f'<a href="{reverse("change_new", args=["halden-a"])}">create it on halden-a</a>' in for_admins
+    assert "create it on halden-a. Needs an admin." in for_others
+
+
+def act(row: SimpleNamespace, **may: Any) -> tuple[str, str, str]:
+    """Give the words, the style and the address of a row's button."""
+    text = drawn("{% include 'dashboard/_act.html' %}", row=row, first="halden-a", **may)
+    (found,) = re.findall(r'<a class="btn btn--sm ?([^"]*)" id="act-halden-a" href="([^"]*)">([^<]*)<', text)
+    style, address, words = found
+    return words, style, address
+
+
+OPERATOR = {"changes_status": True}
+ADMIN = {"changes_status": True, "links_organizations": True}
+APPROVER = {"approves": True, "person": SimpleNamespace(pk=8)}
+AUTHOR = {"approves": True, "person": SimpleNamespace(pk=7)}
+
+
+@pytest.mark.parametrize(
+    ("findings", "may", "button"),
+    [
+        ([Finding.PRIMARY_UNREACHABLE], OPERATOR, ("Change status", "btn--primary", "change_new halden-b")),
+        ([Finding.PRIMARY_UNREACHABLE], {}, ("Compare sides", "", "organization halden-a")),
+        ([Finding.KEY_REFUSED], OPERATOR, ("Change status", "", "change_new halden-a")),
+        ([Finding.STATUSES_DIFFER], OPERATOR, ("Compare sides", "", "organization halden-a")),
+        ([Finding.BOTH_FAILOVER], OPERATOR, ("Change status", "btn--primary", "change_new halden-b")),
+        ([Finding.RATE_LIMITED], OPERATOR, ("Change status", "btn--quiet", "change_new halden-a")),
+        ([Finding.BOTH_PASSIVE], OPERATOR, ("Change status", "btn--quiet", "change_new halden-b")),
+        ([Finding.BOTH_PASSIVE], {}, ("Compare sides", "btn--quiet", "organization halden-a")),
+        ([Finding.NO_CONNECTION], ADMIN, ("Create connection", "btn--quiet", "change_new halden-a")),
+        ([Finding.NO_CONNECTION], OPERATOR, ("Compare sides", "btn--quiet", "organization halden-a")),
+    ],
+)
+def test_button_of_a_row_is_the_next_step_of_who_looks(
+    findings: list[Finding], may: dict[str, Any], button: tuple[str, str, str]
+):
+    words, style, address = button
+    name, argument = address.split()
+
+    assert act(open_row(None, *findings), **may) == (words, style, reverse(name, args=[argument]))
+
+
+@pytest.mark.parametrize(
+    ("status", "may", "words", "style"),
+    [
+        ("UNKNOWN", OPERATOR, "See the change", "btn--primary"),
+        ("UNKNOWN", {}, "See the change", "btn--primary"),
+        ("SENDING", OPERATOR, "See the change", ""),
+        ("ACCEPTED", APPROVER, "See the change", ""),
+        ("AWAITING_APPROVAL", OPERATOR, "See the change", ""),
+        ("AWAITING_APPROVAL", APPROVER, "Decide", "btn--primary"),
+        ("AWAITING_APPROVAL", AUTHOR, "See the change", ""),
+    ],
+)
+def test_button_of_a_row_with_an_open_change_leads_to_it(status: str, may: dict[str, Any], words: str, style: str):
+    shown = open_row(open_change(status), Finding.PRIMARY_UNREACHABLE, CHANGE_FINDING[status])
+
+    assert act(shown, **may) == (words, style, reverse("change", args=[12]))

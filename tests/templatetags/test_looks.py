@@ -62,7 +62,10 @@ def test_every_glyph_that_a_tag_draws_is_in_the_sprite():
     ("verdict", "colour", "symbol"),
     [
         (Verdict.SPLIT_VIEW, "verdict--critical", "v-critical"),
+        (Verdict.OUTCOME_UNKNOWN, "verdict--critical", "v-unknown"),
         (Verdict.FAILOVER_IN_PROGRESS, "verdict--progress", "v-progress"),
+        (Verdict.SENDING, "verdict--progress", "i-clock"),
+        (Verdict.WAITING_FOR_APPROVAL, "verdict--progress", "i-lock"),
         (Verdict.FAILED_OVER, "verdict--progress", "s-active"),
         (Verdict.RATE_LIMITED, "verdict--warning", "v-warning"),
         (Verdict.STALE, "verdict--warning", "i-clock"),

@@ -4,9 +4,14 @@ from collections.abc import Callable
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
+from hamr_portal.domain.changes import ChangeStatus
+from hamr_portal.domain.connections import ReadOutcome
 from hamr_portal.domain.people import Role
+from hamr_portal.models import Observation, Organization, Person
 from tests import factories
+from tests.services import changing
 
 SignIn = Callable[[Role | None], Client]
 
@@ -31,3 +36,19 @@ def admin(signed_in: SignIn) -> Client:
 @pytest.fixture
 def viewer(signed_in: SignIn) -> Client:
     return signed_in(Role.VIEWER)
+
+
+def pk_for(route: str, organization: Organization) -> int | None:
+    """Give what a route's number can name: a change that is over, one that was seen outside, else a pair.
+
+    The change is of whoever is there and may make one.
+    """
+    if route.startswith("changes/outside/"):
+        seen = Observation(organization=organization, at=timezone.now(), outcome=ReadOutcome.ANSWERED, outside=True)
+        seen.save()
+        return seen.pk
+    if route.startswith("changes/"):
+        author = Person.objects.filter(role__in=[Role.OPERATOR, Role.ADMIN]).first()
+        author = author or factories.person(Role.OPERATOR, "author@halden.example")
+        return changing.standing(organization, ChangeStatus.NOT_SENT, author=author).pk
+    return organization.pair_id

@@ -8,10 +8,12 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
+from hamr_portal.domain.changes import ChangeStatus
 from hamr_portal.domain.connections import ReadOutcome
 from hamr_portal.domain.people import Role
 from hamr_portal.models import Organization, Snapshot, Worker
 from tests import factories
+from tests.open_changes import opened
 
 from .conftest import SignIn
 
@@ -172,10 +174,60 @@ def test_the_number_of_queries_does_not_grow(
     viewer: Client, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
     for number in range(12):
-        factories.pair(f"halden-{number}", f"halden-{number}-dr")
+        _, secondary = factories.pair(f"halden-{number}", f"halden-{number}-dr")
+        opened(secondary, ChangeStatus.AWAITING_APPROVAL)
 
-    with django_assert_max_num_queries(5):
+    with django_assert_max_num_queries(8):
         page(viewer)
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict", "title"),
+    [
+        (ChangeStatus.UNKNOWN, "Outcome unknown", "1 pair needs action"),
+        (ChangeStatus.SENDING, "Sending", "Nothing needs action"),
+        (ChangeStatus.ACCEPTED, "Sending", "Nothing needs action"),
+        (ChangeStatus.AWAITING_APPROVAL, "Waiting for approval", "Nothing needs action"),
+    ],
+)
+@pytest.mark.parametrize("role", list(Role))
+def test_an_open_change_is_on_the_dashboard_and_leads_to_its_page(
+    role: Role, status: ChangeStatus, verdict: str, title: str, signed_in: SignIn
+) -> None:
+    _, secondary = factories.pair()
+    change = opened(secondary, status)
+    Worker.objects.create(name="here:1", started_at=timezone.now(), seen_at=timezone.now())
+
+    shown = page(signed_in(role))
+
+    assert f'data-verdict="{verdict}"' in shown
+    assert title in shown
+    assert reverse("change", kwargs={"pk": change.pk}) in shown
+    assert ("Decide<" in shown) is (role is Role.APPROVER and status is ChangeStatus.AWAITING_APPROVAL)
+    assert "mara.lindqvist" in shown
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_only_who_may_change_a_status_is_offered_to(role: Role, signed_in: SignIn) -> None:
+    primary, secondary = factories.pair()
+    dark(primary)
+
+    shown = page(signed_in(role))
+
+    offered = shown.count(reverse("change_new", kwargs={"name": secondary.name}))
+    assert offered == (2 if role in {Role.OPERATOR, Role.ADMIN} else 0)
+    assert ("Needs an operator" in shown) is (not offered)
+
+
+def test_an_open_change_is_said_on_the_page_of_its_organization(viewer: Client) -> None:
+    primary, secondary = factories.pair()
+    change = opened(secondary, ChangeStatus.UNKNOWN)
+    dark(primary)
+
+    shown = viewer.get(reverse("organization", kwargs={"name": primary.name})).content.decode()
+
+    assert shown.count("Whether halden-checkout-dr was set to FAILOVER is not known.") == 1
+    assert reverse("change", kwargs={"pk": change.pk}) in shown
 
 
 @pytest.mark.parametrize("role", list(Role))

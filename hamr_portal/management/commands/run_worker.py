@@ -1,4 +1,4 @@
-"""`run_worker`: read every organization, again and again."""
+"""`run_worker`: read every organization, again and again, and find out what became of what was sent."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ from hamr_portal.services import keys, workers
 
 
 class Command(InstalledCommand):
-    """Reads what is due until it is told to stop. Any number of workers may run."""
+    """Reads and reconciles what is due until it is told to stop. Any number of workers may run."""
 
-    help = "Read every organization each interval. SIGTERM ends it after the reads under way."
+    help = (
+        "Read every organization each interval, and changes whose outcome is not settled until it is. "
+        "SIGTERM ends it after the reads under way."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take how long to go on."""
