@@ -28,7 +28,7 @@ from ._replies import MOST_BODY, Reply, check_origin, check_status, understood
 MOST_RETRIES = 2
 """How often a GET is tried again; a POST never is."""
 
-_HAMR = "/api/v2/hamr"
+HAMR_PATH = "/api/v2/hamr"
 _CURRENT_USER = "/api/v2/current_user"
 _VALIDATE = "/api/v1/validate"
 
@@ -114,7 +114,7 @@ class HamrClient:
 
     def read(self, site: Site, credentials: Credentials, *, seconds: float) -> Answer:
         """Read an organization's connection, within `seconds` for all tries. Raises `HamrError`."""
-        reply = self._get(site.base_url + _HAMR, _both(credentials), seconds, also=_NO_CONNECTION)
+        reply = self._get(site.base_url + HAMR_PATH, _both(credentials), seconds, also=_NO_CONNECTION)
         if reply.status in _NO_CONNECTION:
             check_origin(reply)
             return _answer(reply, None)
@@ -122,7 +122,7 @@ class HamrClient:
 
     def write(self, site: Site, credentials: Credentials, body: bytes, *, seconds: float) -> Answer:
         """Send one POST, once, within `seconds`. Raises `HamrError`; its kind says what is known afterwards."""
-        request = _Request("POST", site.base_url + _HAMR, _both(credentials), body)
+        request = _Request("POST", site.base_url + HAMR_PATH, _both(credentials), body)
         reply = self._exchange(request, Deadline(seconds))
         return _answer(reply, understood(reply, echo_in))
 

@@ -18,8 +18,7 @@ from hamr_portal.domain.changes import (
     step,
 )
 from hamr_portal.domain.connections import HamrStatus
-
-from .changes import WORDS
+from hamr_portal.templatetags._outcomes import WORDS
 
 _INTRODUCTION = """\
 # The life of a change

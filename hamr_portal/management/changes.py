@@ -30,11 +30,8 @@ from hamr_portal.services.refusals import (
 )
 from hamr_portal.services.sending import NotRecordedYet, post_deadline
 from hamr_portal.templatetags._looks import read_words
-from hamr_portal.templatetags._outcomes import _LOOKS
+from hamr_portal.templatetags._outcomes import WORDS
 from hamr_portal.templatetags._time import clock, span
-
-WORDS: Mapping[ChangeStatus, str] = {status: words for status, (words, _, _) in _LOOKS.items()}
-"""The words for where a change is in its life, as the pages have them."""
 
 NOTHING_SENT = "Nothing was sent; the status is unchanged."
 BLOCKED = "Blocked: this change cannot be recorded, so it was not sent."

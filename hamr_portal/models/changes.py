@@ -14,6 +14,7 @@ from hamr_portal.domain import connections
 from hamr_portal.domain.changes import (
     BEFORE_SENDING,
     MAY_STILL_LAND,
+    OFFERED,
     OPEN,
     UNSETTLED,
     WATCHED_FOR,
@@ -137,6 +138,9 @@ class Change(models.Model):
             models.UniqueConstraint(fields=["pair"], condition=Q(status__in=OPEN), name="change_open_once_a_pair"),
             models.CheckConstraint(condition=Q(status__in=list(ChangeStatus)), name="change_status_known"),
             models.CheckConstraint(
+                condition=Q(target_status__range=(min(OFFERED), max(OFFERED))), name="change_target_offered"
+            ),
+            models.CheckConstraint(
                 condition=Q(approver__isnull=True) | ~Q(approver=F("author")), name="change_approved_by_another"
             ),
             models.CheckConstraint(
@@ -152,7 +156,11 @@ class Change(models.Model):
                 name="change_sent_says_when",
             ),
         ]
-        indexes = [models.Index(fields=["organization", "-id"], name="change_newest")]
+        indexes = [
+            models.Index(fields=["organization", "-id"], name="change_newest"),
+            # Asked for four times a second and on every page, of a table that previews let grow.
+            models.Index(fields=["status"], name="change_in_status"),
+        ]
 
     def __str__(self) -> str:
         return f"change {self.pk}"

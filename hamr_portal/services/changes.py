@@ -71,7 +71,7 @@ def prepare(
 def renew(change: Change, *, by: Actor, again: Again, words: Words | None = None) -> Change:
     """Preview the same wish anew, in the place of an older preview; what was typed is kept. Raises `NotAllowed`."""
     kept = words or Words(reason=change.reason, ticket=change.ticket, typed_name=change.typed_name)
-    if change.status == ChangeStatus.PREPARED:
+    if change.status == ChangeStatus.PREPARED and change.author.email == by.name:
         _end(change, Move.EXPIRE, by)
     wish = conditions.wish_of(change)
     return prepare(wish.organization, wish.target, by=by, link=wish.link, words=kept, replaces=change, again=again)
@@ -162,6 +162,8 @@ def _announce(change: Change, by_way_of: Move, ready: Ready, by: Actor, *, said:
     """Commit who is about to send what, and why: from here on it is SENDING. Gives the monotonic moment before."""
     since = time.monotonic()
     _commit(change, by_way_of, ready, by, said=said, sent_at=timezone.now(), **fields)
+    # A database that is gone by now would not take the outcome either: then nothing is sent.
+    once_more(change.refresh_from_db)
     return since
 
 

@@ -47,7 +47,7 @@ def move(
             raise AlreadyMoved(f"change {change.pk} cannot be {by_way_of.name} any more")
         told = line or LogLine()
         told.what, told.move, told.by = What.MOVED, by_way_of.name, by.name
-        _write([*lines, told], change)
+        _write([*_in_order(lines), told], change)
         audit.append(
             by_way_of.event,
             by=by,
@@ -64,7 +64,12 @@ def move(
 
 def tell(change: Change, lines: Iterable[LogLine]) -> None:
     """Put lines into a change's log, in the caller's transaction: what was seen, without a move."""
-    _write(list(lines), change)
+    _write(_in_order(lines), change)
+
+
+def _in_order(readings: Iterable[LogLine]) -> list[LogLine]:
+    """Put readings that were made side by side in the order in which they ended."""
+    return sorted(readings, key=lambda line: line.at)
 
 
 def _write(lines: list[LogLine], change: Change) -> None:

@@ -17,7 +17,7 @@ from hamr_portal.models import Observation, Organization, Snapshot
 from . import audit
 
 LONGEST_COMMENT = 2000
-SAME_WRITE = timedelta(minutes=10)
+SEEN_WITHIN = timedelta(minutes=10)
 """Both sides show one write; they are read at most this far apart."""
 
 
@@ -99,7 +99,7 @@ def _mirrored(observation: Observation) -> QuerySet[Observation]:
         acknowledged_at__isnull=True,
         status=observation.status,
         modified_by=observation.modified_by,
-        at__range=(observation.at - SAME_WRITE, observation.at + SAME_WRITE),
+        at__range=(observation.at - SEEN_WITHIN, observation.at + SEEN_WITHIN),
     ).exclude(organization=observation.organization_id)
 
 

@@ -16,13 +16,11 @@ from hamr_portal.domain.findings import OUTSIDE_CHANGE_SHOWN_FOR
 from hamr_portal.domain.organizations import Spelling
 from hamr_portal.domain.pairs import Column
 from hamr_portal.domain.previews import Check, Noticed, Reading, in_order, link_checks, status_checks
-from hamr_portal.hamr_client import NotCopied, request_body
+from hamr_portal.hamr_client import HAMR_PATH, NotCopied, request_body
 from hamr_portal.models import Change, LogLine, Organization, Snapshot
 
 from . import pulse, readings
 from .connections import Result
-
-HAMR_PATH = "/api/v2/hamr"
 
 
 @dataclass(frozen=True)
@@ -129,7 +127,7 @@ def connection_of(sight: Sight) -> Connection | None:
 def request_of(sight: Sight, *, writer: str) -> str:
     """Give the exact body of the request; nothing where none can be made."""
     connection = connection_of(sight)
-    if connection is None or (connection.target_uuid is None):
+    if connection is None or connection.target_uuid is None:
         return ""
     spelling = Spelling(sight.wish.organization.spelling)
     try:

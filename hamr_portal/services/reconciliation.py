@@ -48,8 +48,8 @@ def reconcile(*, by: Actor, seconds: float | None = None, only: Change | None = 
 
 def read_now(change: Change, *, by: Actor, seconds: float) -> bool:
     """Do one pass for one change, unless it was read a moment ago; tells whether it was read now."""
-    tidy(by=by)
     if readings.was_just_read(change.organization_id):
+        tidy(by=by)
         return False
     reconcile(by=by, seconds=seconds, only=change)
     return True
@@ -58,7 +58,7 @@ def read_now(change: Change, *, by: Actor, seconds: float) -> bool:
 def tidy(*, by: Actor) -> None:
     """Record what was spooled, end what nobody acted on in time, and call unknown what nobody is sending any more."""
     try:
-        spool.deliver(lambda line: sending.record_spooled(line, by=by))
+        deliver_spooled(by=by)
     except OSError as error:
         # A disk that fails must neither end a worker nor keep a person from opening a lock.
         logger.critical("the spool cannot be read: %s", error.strerror)
@@ -71,6 +71,11 @@ def tidy(*, by: Actor) -> None:
     nobodys = Q(sent_at__lt=now - lasts) | Q(sent_at__gt=now + lasts)
     for change in Change.objects.filter(nobodys, status=ChangeStatus.SENDING).select_related("organization"):
         _unless_moved(change, Move.ABANDON, by, check_at=now)
+
+
+def deliver_spooled(*, by: Actor) -> None:
+    """Record what was spooled. Raises `OSError` where the spool cannot be used."""
+    spool.deliver(lambda line: sending.record_spooled(line, by=by))
 
 
 def wanted(*, now: datetime) -> set[UUID]:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any, ClassVar
 
+from django.core.exceptions import PermissionDenied
 from django.db import Error as DatabaseError
 from django.db import transaction
 
@@ -44,13 +45,16 @@ class Refused(Exception):
         self.facts = facts
 
 
-class NotAllowed(Refused):
-    """The person's role does not allow it, or the change is somebody else's. The text says whose it is to do."""
+class NotAllowed(Refused, PermissionDenied):
+    """The person's role does not allow it, or the change is somebody else's. The text says whose it is to do.
+
+    A view lets it pass: Django answers with the page that says so.
+    """
 
     event = Event.ACCESS_DENIED
 
 
-class OwnChange(Refused):
+class OwnChange(NotAllowed):
     """Nobody approves a change of their own."""
 
     event = Event.APPROVAL_OF_OWN

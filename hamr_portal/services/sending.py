@@ -11,12 +11,12 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.db import DataError, IntegrityError, transaction
 from django.db import Error as DatabaseError
-from django.db import transaction
 from django.utils import timezone
 
 from hamr_portal.domain.audit import Actor
-from hamr_portal.domain.changes import ChangeStatus, Move, What
+from hamr_portal.domain.changes import UNSETTLED, Move, What
 from hamr_portal.domain.connections import View, sanitized
 from hamr_portal.domain.evidence import READ_AFTER
 from hamr_portal.hamr_client import Answer, HamrError, NotSent, Phase, Rejected
@@ -30,8 +30,6 @@ logger = logging.getLogger(__name__)
 
 LATEST_START = 15.0
 """Seconds after which a request that was announced does not leave any more: it could be taken for abandoned."""
-
-_READ_LATER = frozenset({ChangeStatus.ACCEPTED, ChangeStatus.UNKNOWN})
 
 
 class NotRecordedYet(Exception):
@@ -103,7 +101,15 @@ def record(change: Change, came: Came, *, by: Actor) -> None:
 
 
 def record_spooled(line: Mapping[str, Any], *, by: Actor) -> None:
-    """Put a line of the spool into the database. Raises Django's database errors."""
+    """Put a line of the spool into the database, while that is there; raises Django's `OperationalError` where not."""
+    try:
+        _record_spooled(line, by)
+    except (DataError, IntegrityError, KeyError, TypeError, ValueError) as error:
+        # It would stand in the way of every line behind it. What it told of is reconciled by reading.
+        logger.critical("a line of the spool cannot be recorded: %s", type(error).__name__)
+
+
+def _record_spooled(line: Mapping[str, Any], by: Actor) -> None:
     change = Change.objects.select_related("organization").filter(pk=line["change"], nonce=line["nonce"]).first()
     if change is None:
         logger.critical("the spool tells of change %s, which is not in this database", line["change"])
@@ -116,7 +122,7 @@ def record_spooled(line: Mapping[str, Any], *, by: Actor) -> None:
 
 def _record(change: Change, came: Came, by: Actor) -> None:
     fields: dict[str, Any] = {"http_status": came.http_status}
-    if came.move.reaches in _READ_LATER:
+    if came.move.reaches in UNSETTLED:
         fields["check_at"] = came.at + timedelta(seconds=READ_AFTER[0])
     else:
         fields["settled_at"] = came.at

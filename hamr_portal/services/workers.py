@@ -126,13 +126,25 @@ class _Work:
     def _store(self, results: list[Result]) -> None:
         """Store these together, or each by itself where the database refuses what one of them holds."""
         try:
-            reconciliation.learn(readings.store(results, by=self.by), by=self.by)
+            counted = readings.store(results, by=self.by)
         except (DataError, IntegrityError) as error:
             if len(results) > 1:
                 for result in results:
                     self._store([result])
             else:
                 logger.exception("storing what %s answered failed", results[0].flight.name, exc_info=error)
+        else:
+            self._learn(counted)
+
+    def _learn(self, results: list[Result]) -> None:
+        """Hold what was stored against the changes that wait for it."""
+        try:
+            reconciliation.learn(results, by=self.by)
+        except DatabaseError:
+            raise
+        except Exception:
+            # A bug. What was read is stored, and the other organizations must not go unread for it.
+            logger.exception("holding readings against changes failed")
 
 
 def choose(due: Iterable[tuple[UUID, str]], in_the_air: Counter[str], threads: int) -> list[UUID]:

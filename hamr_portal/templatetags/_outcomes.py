@@ -10,8 +10,8 @@ from typing import Any, Protocol, TypeVar
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from hamr_portal.domain.changes import OPEN, WATCHED_FOR, ChangeStatus, usual_next
-from hamr_portal.domain.connections import HamrStatus, name_of
+from hamr_portal.domain.changes import OPEN, WATCHED_FOR, ChangeStatus
+from hamr_portal.domain.connections import name_of
 from hamr_portal.domain.previews import Check
 
 from ._looks import said
@@ -52,7 +52,7 @@ _LOOKS: Mapping[ChangeStatus, tuple[str, str, str]] = {
 }
 """The words, the glyph and the colour of where a change is."""
 
-_CODED = frozenset({ChangeStatus.REJECTED})
+WORDS = {status: words for status, (words, _, _) in _LOOKS.items()}
 
 
 def outcome(story: Story) -> SafeString:
@@ -66,8 +66,8 @@ def outcome_words(story: Story) -> str:
     change = story.change
     if change.status == ChangeStatus.VERIFIED:
         return _verified(story)
-    words = _LOOKS[ChangeStatus(change.status)][0]
-    coded = change.status in _CODED and change.http_status is not None
+    words = WORDS[ChangeStatus(change.status)]
+    coded = change.status == ChangeStatus.REJECTED and change.http_status is not None
     return f"{words}, HTTP {change.http_status}" if coded else words
 
 
@@ -77,11 +77,6 @@ def _verified(story: Story) -> str:
     if story.was_in_doubt:
         return "Reconciled: applied"
     return "Verified" if story.other_agrees else f"Verified on {story.change.organization.site}"
-
-
-def next_status(status: int) -> HamrStatus | None:
-    """Give the usual next status."""
-    return usual_next(status)
 
 
 def watched_until(sent_at: datetime) -> datetime:

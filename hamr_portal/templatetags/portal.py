@@ -8,6 +8,7 @@ from django import template
 from django.forms import BoundField
 from django.utils.safestring import SafeString
 
+from hamr_portal.domain.changes import usual_next
 from hamr_portal.domain.connections import sanitized
 
 from . import _changes, _findings, _looks, _outcomes, _time
@@ -31,7 +32,7 @@ for rule in (
     *(_findings.outside_is_news, _findings.names_itself, _findings.changed_last, _findings.agreed),
     *(_findings.rows_named, _findings.judged, _findings.word, _findings.answering, _findings.silent),
     *(_findings.with_before, _findings.same_view),
-    *(_outcomes.outcome_words, _outcomes.next_status, _outcomes.watched_until, _outcomes.in_groups, _outcomes.seconds),
+    *(_outcomes.outcome_words, usual_next, _outcomes.watched_until, _outcomes.in_groups, _outcomes.seconds),
     *(_outcomes.view_name, _outcomes.check_label),
 ):
     register.filter(rule.__name__, rule)

@@ -73,8 +73,8 @@ class LinkForm(forms.Form):
 
     def __init__(self, data: Mapping[str, Any] | None = None, *, organization: Organization) -> None:
         super().__init__(data)
-        rows = Organization.objects.enabled().exclude(pk=organization.pk).select_related("snapshot").by_name()
-        self.saved = {str(row.pk): row for row in rows}
+        others = Organization.objects.enabled().exclude(pk=organization.pk).select_related("snapshot").by_name()
+        self.saved = {str(row.pk): row for row in others.defer("snapshot__raw")}
         free = [row for row in self.saved.values() if not row.snapshot.has_connection]
         taken = [row for row in self.saved.values() if row.snapshot.has_connection]
         self.fields["other"].choices = [  # type: ignore[attr-defined]
@@ -142,6 +142,7 @@ class ConfirmForm(forms.Form):
 
     def words(self, token: str) -> Words:
         """Give what was typed, whatever is wrong with it."""
+        self.is_valid()
         data = self.cleaned_data
         return Words(
             token=token,

@@ -15,14 +15,14 @@ from hamr_portal.domain.changes import Again, ChangeStatus
 from hamr_portal.domain.connections import HamrStatus
 from hamr_portal.domain.people import Action
 from hamr_portal.models import Change, Organization
-from hamr_portal.services import changes, overview, refusals, sending
+from hamr_portal.services import changes, overview, sending
 from hamr_portal.services.moves import AlreadyMoved
 from hamr_portal.services.previews import Link
-from hamr_portal.services.refusals import Blocked, Busy, Forbidden, Incomplete, LookAgain
+from hamr_portal.services.refusals import Blocked, Busy, Forbidden, Incomplete, LookAgain, NotAllowed
 from hamr_portal.services.sending import NotRecordedYet
 
 from . import errors, previews
-from .access import NotAllowed, requires
+from .access import requires
 from .actors import actor_of
 from .change_forms import ConfirmForm, LinkForm, StatusForm
 
@@ -53,10 +53,7 @@ def new(request: HttpRequest, name: str) -> HttpResponse:
 def _prepared(
     request: HttpRequest, organization: Organization, target: HamrStatus, link: Link | None = None
 ) -> HttpResponse:
-    try:
-        change = changes.prepare(organization, target, by=actor_of(request), link=link)
-    except refusals.NotAllowed as error:
-        raise NotAllowed(str(error)) from error
+    change = changes.prepare(organization, target, by=actor_of(request), link=link)
     return redirect("change_confirm", pk=change.pk)
 
 
@@ -68,13 +65,15 @@ def _choices(
     link_form: LinkForm | None = None,
     status: int = 200,
 ) -> HttpResponse:
+    if link_form is None and organization.snapshot.has_connection is False:
+        link_form = LinkForm(organization=organization)
     row = overview.row_of(organization, now=timezone.now())
     context = {
         "organization": organization,
         "row": row,
         "mine": next(side for side in row.sides if side.organization.pk == organization.pk),
         "status_form": status_form,
-        "link_form": link_form or LinkForm(organization=organization),
+        "link_form": link_form,
     }
     return render(request, "changes/choose.html", context, status=status)
 
@@ -112,16 +111,15 @@ def _answered(request: HttpRequest, change: Change) -> HttpResponse:
 
 
 def _confirmed(request: HttpRequest, change: Change, form: ConfirmForm) -> HttpResponse:
-    form.is_valid()
     # Said here and not below: once the change moves, its relations would be read from the database anew.
     asked = {"name": change.organization.name, "site": change.organization.site, "target": change.target.name}
     pk, author = change.pk, change.author_id
     try:
         changes.confirm(change, form.words(request.POST.get("token", "")), by=actor_of(request))
-    except refusals.NotAllowed as error:
+    except NotAllowed:
         if author != request.user.pk:
             return _of_another(request, change)
-        raise NotAllowed(str(error)) from error
+        raise
     except Incomplete as error:
         form.say(error.problems)
         return _preview(request, change, form, status=422)
@@ -142,11 +140,7 @@ def _confirmed(request: HttpRequest, change: Change, form: ConfirmForm) -> HttpR
 
 
 def _renewed(request: HttpRequest, change: Change, form: ConfirmForm, again: Again) -> HttpResponse:
-    form.is_valid()
-    try:
-        made = changes.renew(change, by=actor_of(request), again=again, words=form.words(""))
-    except refusals.NotAllowed as error:
-        raise NotAllowed(str(error)) from error
+    made = changes.renew(change, by=actor_of(request), again=again, words=form.words(""))
     return redirect("change_confirm", pk=made.pk)
 
 
@@ -154,8 +148,6 @@ def _cancelled(request: HttpRequest, change: Change) -> HttpResponse:
     name = change.organization.name
     try:
         changes.cancel(change, by=actor_of(request))
-    except refusals.NotAllowed as error:
-        raise NotAllowed(str(error)) from error
     except AlreadyMoved:
         change.refresh_from_db()
         if change.status not in (ChangeStatus.EXPIRED, ChangeStatus.CANCELLED):

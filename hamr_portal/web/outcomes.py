@@ -14,13 +14,14 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
-from hamr_portal.domain.changes import OPEN, Again, ChangeStatus
+from hamr_portal.domain.changes import OPEN, Again, ChangeStatus, Move
 from hamr_portal.domain.people import Action, Role, may
 from hamr_portal.models import Change, Observation, Organization, Person
+from hamr_portal.models.changes import ChangeQuerySet
 from hamr_portal.services import audit, changes, conditions, outcomes, outside, overview, reconciliation
 from hamr_portal.services.conditions import Words
 from hamr_portal.services.moves import AlreadyMoved
-from hamr_portal.services.refusals import Blocked, Busy, Incomplete, LookAgain, NotAllowed, OwnChange
+from hamr_portal.services.refusals import Blocked, Busy, Incomplete, LookAgain
 from hamr_portal.services.sending import NotRecordedYet, post_deadline
 from hamr_portal.templatetags._outcomes import outcome_words
 
@@ -66,7 +67,7 @@ class Refusal:
 @require_GET
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
     """Show what became of a change, and what to do next."""
-    return _page(request, _change(pk))
+    return _page(request, pk)
 
 
 @requires(Action.CHANGE_STATUS)
@@ -136,10 +137,7 @@ def again(request: HttpRequest, pk: int) -> HttpResponse:
         messages.warning(request, f"Not previewed again: the change is not over: {_said(change)}.")
         return redirect("change", pk)
     kept = Words(reason=change.reason, ticket=change.ticket)
-    try:
-        renewed = changes.renew(change, by=actor_of(request), again=Again.AFTER_OUTCOME, words=kept)
-    except NotAllowed as error:
-        raise access.NotAllowed(str(error)) from None
+    renewed = changes.renew(change, by=actor_of(request), again=Again.AFTER_OUTCOME, words=kept)
     return redirect("change_confirm", renewed.pk)
 
 
@@ -170,13 +168,11 @@ def _done(request: HttpRequest, change: Change, do: Callable[[], object], form: 
     except Incomplete as error:
         assert form is not None  # noqa: S101 - only what is typed can be incomplete
         form.say(error.problems)
-        return _page(request, change, Refusal(form), status=422)
+        return _page(request, change.pk, Refusal(form), status=422)
     except Busy as error:
-        return _page(request, change, Refusal(form, busy=error.other), status=409)
+        return _page(request, change.pk, Refusal(form, busy=error.other), status=409)
     except LookAgain as error:
-        return _page(request, change, Refusal(form, changed=error.facts), status=409)
-    except (NotAllowed, OwnChange) as error:
-        raise access.NotAllowed(str(error)) from None
+        return _page(request, change.pk, Refusal(form, changed=error.facts), status=409)
     except Blocked:
         return errors.without_the_database(request, "changes/blocked.html", **asked)
     except NotRecordedYet as error:
@@ -188,16 +184,16 @@ def _done(request: HttpRequest, change: Change, do: Callable[[], object], form: 
     return redirect("change", change.pk)
 
 
-def _page(request: HttpRequest, change: Change, refusal: Refusal | None = None, *, status: int = 200) -> HttpResponse:
+def _page(request: HttpRequest, pk: int, refusal: Refusal | None = None, *, status: int = 200) -> HttpResponse:
     # As the database has it by now: what was asked for may have ended it.
-    change = _change(change.pk)
+    change = _change(pk)
     person, now = request.user, timezone.now()
     assert isinstance(person, Person)  # noqa: S101 - the access middleware lets nobody else through
     row = overview.row_of(change.organization, now=now)
     is_author, role = person.pk == change.author_id, person.held_role
     asks = is_author and may(role, conditions.action_of(change))
     decides = not is_author and may(role, Action.APPROVE_CHANGES)
-    resolves = change.status in (ChangeStatus.UNKNOWN, ChangeStatus.ACCEPTED) and may(role, Action.CHANGE_STATUS)
+    resolves = change.may_make(Move.RESOLVE) and may(role, Action.CHANGE_STATUS)
     waits = change.status == ChangeStatus.AWAITING_APPROVAL
     return render(
         request,
@@ -326,7 +322,7 @@ def _list(request: HttpRequest, *, status: int = 200, **context: Any) -> HttpRes
     )
 
 
-def _listed(request: HttpRequest, *, everything: bool) -> Any:
+def _listed(request: HttpRequest, *, everything: bool) -> ChangeQuerySet:
     """Give what may be listed: no preview of anybody else, and what was never confirmed only where asked for."""
     found = Change.objects.select_related("organization", "author", "approver")
     mine = Q(status=ChangeStatus.PREPARED, author=request.user.pk)

@@ -1,4 +1,4 @@
-"""A change in a real browser: the way of a tired person, with its wrong turns, and what a machine can say of the pages."""
+"""A change in a real browser: the way of a tired person, its wrong turns, and what a machine says of the pages."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def test_two_people_make_an_approved_change(page: Page, simulator: Simulator) ->
     page.get_by_role("link", name=re.compile("Changes")).click()
     page.locator(f"table a[href='/changes/{Change.objects.get().pk}/']").first.click()
     page.locator("[name=typed_name]").fill("acme-dr")
-    page.get_by_role("button", name="Approve and send").click()
+    page.get_by_role("button", name="Approve: set acme-dr to FAILOVER").click()
 
     expect(heading(page)).to_have_text("Verified: acme-dr is FAILOVER")
     assert Change.objects.get().approver == Person.objects.get(role=Role.APPROVER)
@@ -245,7 +245,8 @@ def test_no_page_of_a_change_has_what_axe_finds_or_scrolls_sideways(
     for status in ChangeStatus:
         sent_at = None if status in (ChangeStatus.PREPARED, *NOT_SENT) else timezone.now()
         skipped = "nobody awake" if sent_at else ""
-        Change.objects.update(status=status, sent_at=sent_at, skip_reason=skipped, check_at=sent_at)
+        closed = {"closed_by": Change.objects.get().author, "closing_reason": "not tonight", "settled_at": sent_at}
+        Change.objects.update(status=status, sent_at=sent_at, skip_reason=skipped, check_at=sent_at, **closed)
         page.goto(address)
         look(status)
     page.goto("/changes/")

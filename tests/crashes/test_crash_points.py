@@ -208,7 +208,7 @@ def test_a_database_that_is_gone_before_the_intent_blocks_the_change(point, inst
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("point", BEFORE_THE_INTENT[2:])
+@pytest.mark.parametrize("point", ["updated SENDING", "commit change.sending"])
 def test_a_database_that_fails_once_before_the_intent_is_asked_once_more(point, installation, form):
     came = failing_at(point, installation, form, FAIL_ONCE)
 
@@ -244,7 +244,7 @@ def test_a_result_that_the_database_does_not_take_waits_in_the_spool(point, inst
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("point", ["write", *AFTER_THE_POST])
+@pytest.mark.parametrize("point", ["written", "commit change.accepted"])
 def test_a_result_that_the_database_does_not_take_at_once_is_recorded_at_the_second_try(point, installation, form):
     came = failing_at(point, installation, form, FAIL_ONCE)
 
@@ -266,7 +266,7 @@ def test_a_result_whose_commit_is_not_answered_is_recorded_and_told_once_more(wo
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("point", AFTER_THE_RESULT[1:])
+@pytest.mark.parametrize("point", ["read back", "has read back", "updated VERIFIED"])
 def test_a_read_back_that_the_database_does_not_take_is_done_by_the_worker(point, installation, form):
     came = failing_at(point, installation, form, FAIL_FROM_HERE)
 

@@ -115,25 +115,14 @@ def test_server_that_dies_before_the_intent_blocks_the_change(point, installatio
     assert len(installation.simulator.posts) == 1
 
 
-def test_server_that_dies_after_the_intent_has_it_when_the_post_comes(installation, form, server):
-    announced = installation.is_announced
+def test_server_that_dies_after_the_intent_blocks_the_change_and_has_the_intent(installation, form, server):
+    came = without_a_server_at("committed change.sending", installation, form, server)
 
-    def look(request):
-        server.start()
-        announced(request)
-
-    installation.simulator.on_post = look
-    process = installation.process().begin(form, stop_at="committed change.sending")
-    assert process.reached()["name"] == "committed change.sending"
-    connection.close()
-    server.stop()
-    process.tell(GO_ON)
-
-    assert process.came()["came"] == "sent"
-    assert installation.announced == [True]
-    assert reconciled(form.change) == ChangeStatus.VERIFIED
-    assert recorded(form.change) == VERIFIED
-    assert len(installation.simulator.posts) == 1
+    assert came == "Blocked"
+    assert len(installation.simulator.posts) == 0
+    assert recorded(form.change) == ["PREPARED", "SENDING"]
+    assert reconciled(form.change) == ChangeStatus.NOT_APPLIED
+    assert len(installation.simulator.posts) == 0
 
 
 @pytest.mark.parametrize("point", ["answered", "written", "updated ACCEPTED", "commit change.accepted"])

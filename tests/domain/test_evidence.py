@@ -178,7 +178,8 @@ def test_each_agreeing_read_counts_with_the_seconds_since_the_one_before():
 
 
 @pytest.mark.parametrize(
-    ("gap", "counts"), [(59.0, 59.0), (60.0, 60.0), (60.5, 60.0), (120.0, 60.0), (86400.0, 0.0), (-5.0, 0.0)]
+    ("gap", "counts"),
+    [(59.0, 59.0), (60.0, 60.0), (60.5, 60.0), (120.0, 60.0), (121.0, 0.0), (86400.0, 0.0), (-5.0, 0.0)],
 )
 def test_a_gap_counts_a_minute_at_most_and_nothing_where_the_clock_was_set(gap, counts):
     assert Agreement(1, 10.0).with_another(gap) == Agreement(2, 10.0 + counts)

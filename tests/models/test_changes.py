@@ -138,6 +138,11 @@ def test_a_status_that_the_table_does_not_know_is_refused():
     refused(change(), "change_status_known", status="DONE")
 
 
+@pytest.mark.parametrize("target", [HamrStatus.UNSPECIFIED, 6, -1])
+def test_what_is_never_offered_is_not_asked_for(target: int):
+    refused(change(), "change_target_offered", target_status=target)
+
+
 def test_nobody_approves_a_change_of_their_own():
     waits = change("AWAITING_APPROVAL", needs_approval=True)
 
@@ -408,8 +413,8 @@ def test_every_constraint_is_in_the_database():
         found = connection.introspection.get_constraints(cursor, Change._meta.db_table)
 
     named = {each.name for each in Change._meta.constraints}
-    assert named == {name for name in found if name.startswith("change_")} - {"change_newest"}
-    assert len(named) == 6
+    assert named == {name for name in found if name.startswith("change_")} - {"change_newest", "change_in_status"}
+    assert len(named) == 7
 
 
 @pytest.fixture

@@ -98,7 +98,8 @@ def test_what_is_only_told_has_a_moment_and_moves_nothing(acme: Organization):
     change, before = standing(acme, "UNKNOWN"), timezone.now()
 
     with transaction.atomic():
-        tell(change, iter([LogLine(what=What.READ_BACK), LogLine(what=What.READ_BACK, at=AT, last_at=timezone.now())]))
+        tell(change, iter([LogLine(what=What.READ_BACK)]))
+        tell(change, [LogLine(what=What.READ_BACK, at=AT, last_at=timezone.now())])
 
     first, second = LogLine.objects.order_by("pk")
     assert before <= first.at == first.last_at

@@ -388,3 +388,22 @@ def test_a_line_about_a_change_that_is_not_here_is_reported_and_passed_over(
     assert caplog.messages == [f"the spool tells of change {line['change']}, which is not in this database"]
     assert fresh(change).status == "SENDING"
     assert entries() == []
+
+
+@pytest.mark.parametrize("cut", ["came", "by", "echo"])
+def test_a_line_that_makes_no_sense_stands_in_the_way_of_no_other(
+    acme: Organization, caplog: pytest.LogCaptureFixture, cut: str
+):
+    change = changing.standing(acme, "SENDING")
+    line = {
+        "change": change.pk,
+        "nonce": change.nonce,
+        "came": {"move": "ACCEPT"},
+        "by": {"kind": "person"},
+        "echo": None,
+    }
+
+    sending.record_spooled({name: told for name, told in line.items() if name != cut}, by=factories.WORKER)
+
+    assert caplog.messages == ["a line of the spool cannot be recorded: KeyError"]
+    assert fresh(change).status == "SENDING"

@@ -14,7 +14,7 @@ from pytest_django.fixtures import Settings
 
 from hamr_portal.domain.audit import Event
 from hamr_portal.models import Change, Organization, Snapshot, Worker
-from hamr_portal.services import connections, pulse, readings, workers
+from hamr_portal.services import connections, pulse, readings, reconciliation, workers
 from hamr_portal.services.connections import Flight, Result
 from hamr_portal.services.pulse import Pulse
 from hamr_portal.services.workers import choose
@@ -548,3 +548,31 @@ def test_between_two_beats_a_worker_leaves_things_as_they_are(simulator: Simulat
     workers.run(StopWhen(lambda: answered() == 1))
 
     assert changing.moves(change) == []
+
+
+def test_a_bug_in_holding_readings_against_changes_lets_reading_go_on(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    simulated(simulator, 3)
+
+    def stumble(*_: object, **__: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(reconciliation, "learn", stumble)
+
+    workers.run(Signal(), once=True)
+
+    assert answered() == 3
+    assert "holding readings against changes failed" in caplog.text
+
+
+def test_a_database_that_fails_while_learning_is_no_bug(simulator: Simulator, monkeypatch: pytest.MonkeyPatch):
+    simulated(simulator, 1)
+
+    def away(*_: object, **__: object) -> None:
+        raise DatabaseError
+
+    monkeypatch.setattr(reconciliation, "learn", away)
+
+    with pytest.raises(DatabaseError):
+        workers.run(Signal(), once=True)

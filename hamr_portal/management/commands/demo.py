@@ -69,7 +69,7 @@ class Command(BaseCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         web = [sys.executable, "-m", "gunicorn", "hamr_portal.wsgi", "--preload", "--no-control-socket"]
-        web += ["--worker-class", "gthread", "--threads", "8", "--graceful-timeout", "5"]
+        web += ["--worker-class", "gthread", "--threads", "8", "--graceful-timeout", "30"]
         web += ["--bind", f"127.0.0.1:{port}"]
         worker = [sys.executable, "manage.py", "run_worker"]
         with ExitStack() as ending:

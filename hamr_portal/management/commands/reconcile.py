@@ -12,14 +12,13 @@ from django.utils import timezone
 
 from hamr_portal.crypto import KeyRingUnusable
 from hamr_portal.domain.changes import ChangeStatus
-from hamr_portal.management.changes import WORDS
 from hamr_portal.management.shell import InstalledCommand, console, shell_actor
 from hamr_portal.models import Change
 from hamr_portal.services import keys, reconciliation
 from hamr_portal.services.outcomes import Story, stories
 from hamr_portal.services.reconciliation import ABANDONED_AFTER
 from hamr_portal.services.sending import post_deadline
-from hamr_portal.templatetags._outcomes import outcome_words
+from hamr_portal.templatetags._outcomes import WORDS, outcome_words
 from hamr_portal.templatetags._time import span
 
 
@@ -35,6 +34,8 @@ class Command(InstalledCommand):
         """Do one pass, and print a row for each change that it was about."""
         try:
             keys.ring()
+            # A pass goes on without the spool; a person who asks for one is told.
+            reconciliation.deliver_spooled(by=shell_actor())
             rows = _reconciled()
         except KeyRingUnusable as error:
             raise CommandError(f"Nothing can be read, so nothing more is known. {error}") from None
