@@ -21,6 +21,9 @@ from hamr_portal.web.access import access_of
 
 _APP = "hamr_portal"
 
+LEAST_READS, LEAST_SECONDS = 3, 120
+"""So much agreement it takes at least until "not there yet" is "not applied" (reliability table)."""
+
 INSTALLATION = "installation"
 """The tag of what must be right before anything is served or read: `check --deploy --tag installation`."""
 
@@ -48,6 +51,15 @@ def sites_stay_secret(app_configs: Sequence[AppConfig] | None, **_: Any) -> list
         hint = "That is for a simulator. Take them out of HAMR_SITES in production."
         return [Warning(f"Sites without TLS: {', '.join(plain)}.", hint=hint, id="portal.W002")]
     return []
+
+
+@register(Tags.security, deploy=True)
+def outcomes_are_waited_for(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """Point out settings that call a request not applied before it is safe to say so."""
+    if settings.HAMR_SETTLE_READS >= LEAST_READS and settings.HAMR_SETTLE_SECONDS >= LEAST_SECONDS:
+        return []
+    hint = f"Set HAMR_SETTLE_READS to {LEAST_READS} or more, and HAMR_SETTLE_SECONDS to {LEAST_SECONDS} or more."
+    return [Warning("A request that is late would be called not applied.", hint=hint, id="portal.W008")]
 
 
 @register(INSTALLATION, deploy=True)

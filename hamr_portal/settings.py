@@ -193,7 +193,9 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
 elif _database["ENGINE"] == "django.db.backends.postgresql":
     # Nobody waits longer for a lock than on SQLite: a change that cannot be recorded is not sent, and says so.
     _asked = _database.get("OPTIONS", {})
-    _database["OPTIONS"] = {"connect_timeout": 5, "options": "-c lock_timeout=5s", **_asked}
+    # And no longer for a server that a network has swallowed: what was seen of a request must reach somebody.
+    _lost = {"connect_timeout": 5, "tcp_user_timeout": 10_000, "keepalives_idle": 5, "keepalives_interval": 2}
+    _database["OPTIONS"] = {**_lost, "options": "-c lock_timeout=5s", **_asked}
     _database["CONN_MAX_AGE"] = 60
     _database["CONN_HEALTH_CHECKS"] = True
 else:

@@ -106,7 +106,7 @@ def test_a_database_of_a_newer_version_is_an_error():
 
 @pytest.mark.django_db
 def test_migrations_of_an_app_that_is_gone_do_no_harm():
-    MigrationRecorder(connection).record_applied("removed_app", "0002_changes")
+    MigrationRecorder(connection).record_applied("removed_app", "0001_initial")
 
     assert found(checks.INSTALLATION) == {}
 
@@ -139,3 +139,12 @@ def test_keys_of_another_row_are_a_warning_that_names_the_organization():
     assert list(warnings) == ["portal.W006"]
     assert "The keys of victim cannot be opened" in warnings["portal.W006"]
     assert factories.CANARY_API_KEY not in warnings["portal.W006"]
+
+
+@pytest.mark.parametrize(("reads", "seconds", "warned"), [(3, 120, False), (2, 120, True), (3, 119, True)])
+def test_too_little_patience_with_late_requests_is_a_warning(
+    settings: Settings, reads: int, seconds: int, warned: bool
+):
+    settings.HAMR_SETTLE_READS, settings.HAMR_SETTLE_SECONDS = reads, seconds
+
+    assert ("portal.W008" in found("security")) is warned

@@ -6,7 +6,7 @@ The API has no version and no idempotency key: whether a request took effect sho
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum
 from uuid import UUID
 
@@ -29,12 +29,17 @@ SAME_WRITE = timedelta(minutes=1)
 
 @dataclass(frozen=True)
 class Asked:
-    """What a change asks for; `writer` is the `modified_by` that its write carries."""
+    """What a change asks for; `writer` is the `modified_by` that its write carries.
+
+    `written_at` is the `modified_at` that the answer to the request gave it, where there was a readable one.
+    """
 
     status: HamrStatus
     is_primary: bool
     target_uuid: UUID
     writer: str
+    sent_at: datetime | None = None
+    written_at: datetime | None = None
 
     def is_repeated_by(self, echo: Connection, organization_uuid: UUID | None) -> bool:
         """Tell whether an answer to the request repeats what was asked, for the organization that was asked."""
@@ -42,7 +47,14 @@ class Asked:
 
     def is_met_by(self, view: View, before: View) -> bool:
         """Tell whether a view shows this change's own write, and not an older one of the same writer."""
-        return self._fits(view) and was_written_by(view, self.status, self.writer) and not is_older(view, before)
+        ours = self._fits(view) and was_written_by(view, self.status, self.writer)
+        return ours and (not is_older(view, before) or self._is_of_the_time(view))
+
+    def _is_of_the_time(self, view: View) -> bool:
+        """Tell whether a view is of when this was sent: what was there before may come from a clock that ran ahead."""
+        if view.modified_at is None or self.sent_at is None:
+            return False
+        return view.modified_at == self.written_at or view.modified_at >= self.sent_at - SAME_WRITE
 
     def _fits(self, view: View) -> bool:
         asked = (True, self.status, self.is_primary, self.target_uuid)
@@ -68,6 +80,11 @@ class Sign(Enum):
     AS_BEFORE = "it shows what was there before"
     SOMETHING_ELSE = "it shows what somebody else wrote"
     OLDER = "it shows what was there earlier still"
+    GONE = "it shows no connection, where there was one"
+
+
+SAY_NOTHING = frozenset({Sign.OLDER, Sign.GONE})
+"""What comes from a place that lags behind, or from a region in trouble, is nothing to go by."""
 
 
 def sign_of(view: View, *, before: View, asked: Asked) -> Sign:
@@ -76,6 +93,8 @@ def sign_of(view: View, *, before: View, asked: Asked) -> Sign:
         return Sign.APPLIED
     if view.says_the_same(before):
         return Sign.AS_BEFORE
+    if not view.has_connection:
+        return Sign.GONE
     return Sign.OLDER if is_older(view, before) else Sign.SOMETHING_ELSE
 
 
@@ -118,5 +137,5 @@ def move_after(sign: Sign, *, accepted: bool, agreement: Agreement, patience: Pa
     if sign is Sign.APPLIED:
         return Move.VERIFY
     if accepted:
-        return None if sign is Sign.OLDER else Move.DOUBT
+        return None if sign in SAY_NOTHING else Move.DOUBT
     return _SETTLES.get(sign) if patience.is_over(agreement) else None

@@ -20,6 +20,7 @@ from hamr_portal.services.outcomes import Story, story
 from hamr_portal.services.reconciliation import ABANDONED_AFTER
 from hamr_portal.services.refusals import (
     Busy,
+    Changed,
     Forbidden,
     Incomplete,
     LookAgain,
@@ -262,8 +263,12 @@ def _rejected(story: Story, now: datetime) -> str:
     change, read = story.change, story.own_answer
     line = story.result
     said = ", ".join(filter(None, [f"HTTP {change.http_status}", folded(line.reason) if line is not None else ""]))
-    reads_back = f" It reads back {_said(read.view)}." if read is not None and read.view is not None else ""
-    return f"Datadog refused ({said}). Nothing changed.{reads_back} {_after_refusal(story, now)}"
+    fate = "Nothing changed."
+    if read is not None and read.view is not None:
+        fate += f" It reads back {_said(read.view)}."
+        if not story.is_unchanged:
+            fate = f"Yet it reads back {_said(read.view)}: somebody changed it, or it was changed after all."
+    return f"Datadog refused ({said}). {fate} {_after_refusal(story, now)}"
 
 
 def _after_refusal(story: Story, now: datetime) -> str:
@@ -367,8 +372,9 @@ def _why(refused: Refused, change: Change | None, now: datetime) -> str:
     if isinstance(refused, Busy):
         return _busy(refused.other, now)
     if isinstance(refused, SidesChanged):
-        side = refused.facts.get("side")
-        changed = f"{side} does not say any more what was shown above" if side else "Something changed meanwhile"
+        side, what = refused.facts.get("side"), refused.facts.get("what")
+        changed = _CHANGED[what] if what in _CHANGED else "Something new speaks against it"
+        changed = f"{side} does not say any more what was shown above" if side else changed
         return f"{changed}. Run this again, and look at what it shows."
     if isinstance(refused, LookAgain):
         return "The preview is too old. Run this again."
@@ -387,6 +393,14 @@ def _busy(other: Change | None, now: datetime) -> str:
         f"{other.organization.name} to {other.target.name}. See /changes/{other.pk}/."
     )
 
+
+_CHANGED: Mapping[object, str] = {
+    Changed.REQUEST: "The request would not be the one above any more",
+    Changed.APPROVAL: "The organization asks for approval by now",
+    Changed.DISABLED: "The organization is disabled by now",
+    Changed.PAIR: "It is paired with another organization by now",
+    Changed.ANOTHER_SENT: "Another change was sent on this pair meanwhile",
+}
 
 _PROBLEMS: Mapping[Problem, str] = {
     Problem.TICKET_MISSING: "--ticket is missing; it has to look like {pattern}.",

@@ -174,7 +174,8 @@ class Change(models.Model):
     def asked(self) -> Asked:
         """Give what a view must show for this change to be applied."""
         assert self.target_uuid is not None  # noqa: S101 - nothing is sent without one
-        return Asked(self.target, self.is_primary, self.target_uuid, self.writer)
+        asked = (self.target, self.is_primary, self.target_uuid, self.writer)
+        return Asked(*asked, sent_at=self.sent_at, written_at=self.applied_modified_at)
 
     @property
     def agreement(self) -> Agreement:

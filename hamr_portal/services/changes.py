@@ -58,6 +58,9 @@ def prepare(
     change = _drafted(sight, author, by, words or Words())
     change.replaces, change.again = replaces, again or ""
     with transaction.atomic():
+        # The reading may just have found another pair, or parted the old one.
+        rows = Organization.objects.select_for_update(no_key=True).filter(pk=organization.pk)
+        change.pair_id = rows.values_list("pair", flat=True).get()
         change.save(force_insert=True)
         change.writer = settings.HAMR_MODIFIED_BY.format(email=author.email, change=change.pk)[:200]
         change.request = previews.request_of(sight, writer=change.writer)
@@ -86,7 +89,6 @@ def _drafted(sight: Sight, author: Person, by: Actor, words: Words) -> Change:
         nonce=token_urlsafe(32),
         organization=wish.organization,
         other=sight.other,
-        pair_id=wish.organization.pair_id,
         author=author,
         author_address=sanitized(by.address, 64),
         author_session=by.session,
@@ -217,8 +219,8 @@ def _read_back(change: Change, by: Actor) -> None:
                 tell(change, [previews.line_of(result, What.READ_BACK) for result in results])
         reconciliation.learn(results, by=by)
         change.refresh_from_db()
-    except DatabaseError as error:
-        # What came of it is on the record; the worker reads it back when the database is there again.
+    except (DatabaseError, RuntimeError) as error:  # no database, or no thread to be had
+        # What came of it is on the record; the worker reads it back.
         logger.warning("change %s is not read back yet: %s", change.pk, type(error).__name__)
 
 

@@ -21,7 +21,7 @@ from hamr_portal.models.changes import ChangeQuerySet
 from . import connections, people, previews
 from .moves import AlreadyMoved
 from .previews import Link, Sight, Wish
-from .refusals import Busy, Forbidden, Incomplete, LookAgain, NotAllowed, OwnChange, Problem, SidesChanged
+from .refusals import Busy, Changed, Forbidden, Incomplete, LookAgain, NotAllowed, OwnChange, Problem, SidesChanged
 
 LONGEST_REASON = 2000
 LONGEST_TICKET = 100
@@ -151,26 +151,18 @@ def as_confirmed(change: Change, *, by: Actor, action: Action) -> Ready:
     sent_before = _sent(change)
     if _others(change).sent().filter(pk__gt=change.pk).exists():
         # Changes are told apart by their numbers, so that they are sent in that order.
-        raise SidesChanged(what="another change was sent")
+        raise SidesChanged(what=Changed.ANOTHER_SENT)
     organization = Organization.objects.get(pk=change.organization_id)
     sight = previews.look(wish_of(change, organization), by=by)
     # What the same form did a moment ago is its result, and no difference.
     if not Change.objects.filter(pk=change.pk, status=change.status).exists():
         raise AlreadyMoved(f"change {change.pk} was moved meanwhile")
-    seen = {line.organization_id: line.view for line in change.log.filter(what=What.PREVIEWED)}
-    if sight.own_view is None or not _same(sight.own_view, seen.get(change.organization_id)):
-        raise SidesChanged(side=organization.name)
-    if sight.other is not None and sight.other_view is not None:
-        across = seen.get(sight.other.pk)
-        if across is not None and not _same(sight.other_view, across):
-            raise SidesChanged(side=sight.other.name)
+    _as_seen(change, sight)
     if (previews.request_of(sight, writer=change.writer), previews.url_of(organization)) != (
         change.request,
         change.url,
     ):
-        raise SidesChanged(what="request")
-    if organization.requires_approval and not change.needs_approval:
-        raise SidesChanged(what="approval")
+        raise SidesChanged(what=Changed.REQUEST)
     new = _new_troubles(change, sight)
     if new:
         raise SidesChanged(checks=new)
@@ -178,19 +170,40 @@ def as_confirmed(change: Change, *, by: Actor, action: Action) -> Ready:
 
 
 def clear(change: Change, ready: Ready, by: Actor) -> None:
-    """Hold what could have come between, in the transaction that commits: a role, a setting, a change open or sent.
+    """Hold what could have come between, in the transaction that commits: roles, settings, pairs, other changes.
 
     Raises `NotAllowed`, `Busy`, `SidesChanged`.
     """
     entitled(by, ready.action)
+    if not Person.objects.who_may(action_of(change)).filter(pk=change.author_id).exists():
+        raise NotAllowed(f"{change.author.email}, who asked for it, may not change a status any more.")
     connections.hold(sides(change))
     rows = Organization.objects.select_for_update(no_key=True).filter(pk__in=sides(change)).order_by("pk")
     own = next(row for row in rows if row.pk == change.organization_id)
     if own.disabled_at is not None or (own.requires_approval and not change.needs_approval):
-        raise SidesChanged(what="disabled" if own.disabled_at is not None else "approval")
+        raise SidesChanged(what=Changed.DISABLED if own.disabled_at is not None else Changed.APPROVAL)
+    if own.pair_id != change.pair_id or not _is_across(change, own):
+        raise SidesChanged(what=Changed.PAIR)
     _not_busy(change)
     if _sent(change) != ready.sent_before:
-        raise SidesChanged(what="another change was sent")
+        raise SidesChanged(what=Changed.ANOTHER_SENT)
+
+
+def _as_seen(change: Change, sight: Sight) -> None:
+    """Hold both sides against what the person saw of them."""
+    seen = {line.organization_id: line.view for line in change.log.filter(what=What.PREVIEWED)}
+    if sight.own_view is None or not _same(sight.own_view, seen.get(change.organization_id)):
+        raise SidesChanged(side=sight.wish.organization.name)
+    if sight.other is not None and sight.other_view is not None:
+        across = seen.get(sight.other.pk)
+        if across is not None and not _same(sight.other_view, across):
+            raise SidesChanged(side=sight.other.name)
+
+
+def _is_across(change: Change, own: Organization) -> bool:
+    """Tell whether the other side is still the one that was read; a link names its own."""
+    across = previews.other_side(own)
+    return change.links or (across.pk if across is not None else None) == change.other_id
 
 
 def open_beside(change: Change) -> Change | None:

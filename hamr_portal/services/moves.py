@@ -58,7 +58,7 @@ def move(
             outcome=by_way_of.reaches,
             data={"before": before, "after": by_way_of.reaches, **(data or {})},
         )
-        # Within, so that nothing can fail between the commit and whoever acts on it.
+        # Within, so that no query between the commit and its caller can make a move look undone that was made.
         change.refresh_from_db()
 
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 from hamr_portal.crypto import KeyRing
 from hamr_portal.domain.audit import Actor, Event
 from hamr_portal.domain.organizations import Credentials, Secret, Spelling
-from hamr_portal.models import Organization, Snapshot
+from hamr_portal.models import Change, Organization, Snapshot
 
 from . import audit, connections, keys, pairs
 from .verification import Verification, VerifyOutcome, asked_with, dots, probe, site_named, verified_fields
@@ -45,6 +45,10 @@ class WrongOrganization(NotSaved):
 
 class OutOfDate(NotSaved):
     """Somebody else saved other keys or another site meanwhile; what was verified is not what would be saved."""
+
+
+class ChangeOpen(Exception):
+    """A change is open there: its outcome would never be read."""
 
 
 class AlreadyMoved(Exception):
@@ -142,7 +146,10 @@ def is_same(organization: Organization, draft: Draft) -> bool:
 
 
 def disable(organization: Organization, *, by: Actor) -> None:
-    """Stop reading an organization and take it off the dashboard; its history and keys stay. Raises `AlreadyMoved`."""
+    """Stop reading an organization and take it off the dashboard; its history and keys stay.
+
+    Raises `AlreadyMoved`, `ChangeOpen`.
+    """
     _switch(organization, Event.ORGANIZATION_DISABLED, by)
 
 
@@ -156,6 +163,8 @@ def _switch(organization: Organization, event: Event, by: Actor) -> None:
     with transaction.atomic():
         connections.read_anew(organization.pk)
         rows = Organization.objects.filter(pk=organization.pk, disabled_at__isnull=disabling)
+        if disabling and Change.objects.open().of([organization.pk]).exists():
+            raise ChangeOpen(organization.name)
         if not rows.update(disabled_at=timezone.now() if disabling else None):
             raise AlreadyMoved(organization.name)
         audit.append(event, by=by, organization=organization.name)

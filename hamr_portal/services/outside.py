@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from django.db import transaction
@@ -31,10 +31,11 @@ class CommentMissing(Exception):
 
 @dataclass(frozen=True)
 class Outside:
-    """A change that the portal saw and did not make, and what was there before."""
+    """A change that the portal saw and did not make, what was there before, and where the other side shows it too."""
 
     seen: Observation
     before: Observation | None
+    mirrored: Observation | None = None
 
 
 def listed(*, limit: int) -> list[Outside]:
@@ -44,9 +45,29 @@ def listed(*, limit: int) -> list[Outside]:
     )
     rows = Observation.objects.filter(outside=True).select_related("organization")
     rows = rows.annotate(before_id=Subquery(earlier.order_by("-at", "-pk").values("pk")[:1]))
-    found = list(rows.order_by(F("acknowledged_at").desc(nulls_first=True), "-at", "-pk")[:limit])
+    found = list(rows.order_by(F("acknowledged_at").desc(nulls_first=True), "-at", "-pk")[: 2 * limit])
     before = Observation.objects.in_bulk([row.before_id for row in found if row.before_id is not None])
-    return [Outside(row, before.get(row.before_id)) for row in found]
+    writes: list[Outside] = []
+    for row in found:
+        one = next((each for each in writes if each.mirrored is None and _is_one_write(each.seen, row)), None)
+        if one is not None:
+            writes[writes.index(one)] = replace(one, mirrored=row)
+        else:
+            writes.append(Outside(row, before.get(row.before_id)))
+    return writes[:limit]
+
+
+def _is_one_write(one: Observation, other: Observation) -> bool:
+    """Tell whether the two sides of a pair show the same write, and the same was said of it."""
+    pair = one.organization.pair_id
+    return (
+        pair is not None
+        and pair == other.organization.pair_id
+        and one.organization_id != other.organization_id
+        and (one.status, one.modified_by) == (other.status, other.modified_by)
+        and one.acknowledged_at == other.acknowledged_at
+        and abs(one.at - other.at) <= SEEN_WITHIN
+    )
 
 
 def acknowledge(observation: Observation, *, comment: str, by: Actor) -> None:
@@ -104,7 +125,8 @@ def _mirrored(observation: Observation) -> QuerySet[Observation]:
 
 
 def _clear(organization: Organization) -> None:
-    """Take the news of it from the sides about which nothing else is unacknowledged."""
+    """Let each side tell of the newest that nobody has acknowledged, or of nothing."""
     since = timezone.now() - OUTSIDE_CHANGE_SHOWN_FOR
     news = Observation.objects.filter(outside=True, acknowledged_at__isnull=True, at__gt=since)
-    _snapshots(organization).exclude(pk__in=news.values("organization")).update(outside_at=None)
+    newest = news.filter(organization=OuterRef("pk")).order_by("-at").values("at")[:1]
+    _snapshots(organization).update(outside_at=Subquery(newest))

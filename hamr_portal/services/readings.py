@@ -24,7 +24,7 @@ from hamr_portal.hamr_client import Phase
 from hamr_portal.models import Change, Observation, Organization, Snapshot
 
 from . import audit, connections, pairs
-from .connections import Result
+from .connections import Flight, Result
 
 READ_NOW_EVERY = timedelta(seconds=10)
 """People may ask for a new reading of one organization this often; more would only burn its rate limit."""
@@ -70,46 +70,55 @@ class ReadNow(Enum):
 
 def read_now(organizations: Sequence[Organization], *, by: Actor) -> dict[Organization, ReadNow]:
     """Read these at once, each at most once at a time and not more often than every ten seconds."""
+    return read_for_people(organizations, by=by)[0]
+
+
+def read_for_people(
+    organizations: Sequence[Organization], *, by: Actor
+) -> tuple[dict[Organization, ReadNow], list[Result]]:
+    """Read these as `read_now` does, and give what was read as well."""
     answers = {organization: _may_read_now(organization, timezone.now()) for organization in organizations}
     wanted = [organization for organization, answer in answers.items() if answer is ReadNow.READ]
     if not wanted:
-        return answers
+        return answers, []
     if not _CALLS_FOR_PEOPLE.acquire(blocking=False):
-        return answers | dict.fromkeys(wanted, ReadNow.BUSY)
+        return answers | dict.fromkeys(wanted, ReadNow.BUSY), []
     read: set[UUID] = set()
+    counted: list[Result] = []
     try:
         # No more leases at once than threads: a lease that waits for a thread would pass before its answer.
         for start in range(0, len(wanted), settings.HAMR_SWEEP_THREADS):
             batch = wanted[start : start + settings.HAMR_SWEEP_THREADS]
-            read |= _read_at_once([organization.pk for organization in batch], by)
+            results = _asked_at_once([organization.pk for organization in batch])
+            read |= {result.flight.organization_id for result in results}
+            counted += store(results, by=by)
     finally:
         _CALLS_FOR_PEOPLE.release()
-    return answers | _why_not_read([organization for organization in wanted if organization.pk not in read])
+    return answers | _why_not_read([organization for organization in wanted if organization.pk not in read]), counted
 
 
 def read_for_change(organization_ids: Collection[UUID], *, by: Actor, seconds: float | None = None) -> list[Result]:
     """Read these now, whoever reads them already and whatever was read a moment ago: a change rests on it."""
-    flights = connections.seize(organization_ids)
-    if not flights:
-        return []
-    with ThreadPoolExecutor(len(flights)) as pool:
-        results = list(pool.map(lambda flight: connections.fetch(flight, seconds=seconds), flights))
+    results = fetch_for_change(organization_ids, seconds=seconds)
     store(results, by=by)
     return results
 
 
-def was_just_read(organization_id: UUID) -> bool:
-    """Tell whether an organization was read a moment ago, so that reading it again would only burn its rate limit."""
-    now = timezone.now()
-    return Snapshot.objects.filter(_just_read(now), pk=organization_id).exists()
+def fetch_for_change(organization_ids: Collection[UUID], *, seconds: float | None = None) -> list[Result]:
+    """Ask these now, whoever reads them already; what they answer is still to be stored."""
+    return _fetched(connections.seize(organization_ids), seconds=seconds)
 
 
-def _read_at_once(organization_ids: Collection[UUID], by: Actor) -> set[UUID]:
+def _asked_at_once(organization_ids: Collection[UUID]) -> list[Result]:
     flights = connections.claim(organization_ids, _is_readable_now(timezone.now()))
-    if flights:
-        with ThreadPoolExecutor(len(flights)) as pool:
-            store(list(pool.map(connections.fetch, flights)), by=by)
-    return {flight.organization_id for flight in flights}
+    return _fetched(flights)
+
+
+def _fetched(flights: Sequence[Flight], *, seconds: float | None = None) -> list[Result]:
+    if not flights:
+        return []
+    with ThreadPoolExecutor(len(flights)) as pool:
+        return list(pool.map(lambda flight: connections.fetch(flight, seconds=seconds), flights))
 
 
 def _why_not_read(organizations: Collection[Organization]) -> dict[Organization, ReadNow]:
@@ -121,12 +130,9 @@ def _why_not_read(organizations: Collection[Organization]) -> dict[Organization,
 
 def _is_readable_now(now: datetime) -> Q:
     """Give the same condition as `_may_read_now`, for the database to check under its lock."""
-    rested = Q(attempted_at__isnull=True) | ~_just_read(now)
+    just_read = Q(attempted_at__gt=now - READ_NOW_EVERY, attempted_at__lt=now + READ_NOW_EVERY)
+    rested = Q(attempted_at__isnull=True) | ~just_read
     return rested & ~Q(outcome=ReadOutcome.RATE_LIMITED, due_at__gt=now)
-
-
-def _just_read(now: datetime) -> Q:
-    return Q(attempted_at__gt=now - READ_NOW_EVERY, attempted_at__lt=now + READ_NOW_EVERY)
 
 
 def _may_read_now(organization: Organization, now: datetime) -> ReadNow:

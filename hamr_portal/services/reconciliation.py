@@ -16,11 +16,11 @@ from django.utils import timezone
 
 from hamr_portal.domain.audit import Actor
 from hamr_portal.domain.changes import BEFORE_SENDING, MAY_STILL_LAND, UNSETTLED, ChangeStatus, Move, What
-from hamr_portal.domain.connections import View
-from hamr_portal.domain.evidence import Agreement, Patience, Sign, move_after, sign_of, was_written_by
-from hamr_portal.models import Change, LogLine
+from hamr_portal.domain.connections import ReadOutcome, View
+from hamr_portal.domain.evidence import SAY_NOTHING, Agreement, Patience, Sign, move_after, sign_of, was_written_by
+from hamr_portal.models import Change, LogLine, Snapshot
 
-from . import readings, sending, spool
+from . import connections, readings, sending, spool
 from .connections import Result
 from .moves import AlreadyMoved, move, tell
 from .previews import line_of
@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 
 IN_HAND = timedelta(seconds=30)
 """So long after its time a change is left alone: it may be in the middle of being confirmed."""
+
+CLOCKS_APART = timedelta(minutes=10)
+"""What was prepared so far ahead of now was prepared before the clock was set back, and not by a clock that differs."""
 
 ABANDONED_AFTER = 20.0
 """Seconds beyond the deadline of a POST after which nobody can be sending any more."""
@@ -40,19 +43,19 @@ def reconcile(*, by: Actor, seconds: float | None = None, only: Change | None = 
     changes = Change.objects.filter(pk=only.pk) if only is not None else Change.objects.unsettled()
     looked_at = list(changes.select_related("organization", "other", "author").order_by("pk"))
     sides = {side for change in looked_at for side in _sides(change)}
-    learn(readings.read_for_change(sides, by=by, seconds=seconds), by=by)
+    # Only what counted: what was asked before a request left says nothing about it.
+    learn(readings.store(readings.fetch_for_change(sides, seconds=seconds), by=by), by=by)
     for change in looked_at:
         change.refresh_from_db()
     return looked_at
 
 
-def read_now(change: Change, *, by: Actor, seconds: float) -> bool:
-    """Do one pass for one change, unless it was read a moment ago; tells whether it was read now."""
-    if readings.was_just_read(change.organization_id):
-        tidy(by=by)
-        return False
-    reconcile(by=by, seconds=seconds, only=change)
-    return True
+def read_now(change: Change, *, by: Actor) -> bool:
+    """Do one pass for one change, as often as people may ask for it; tells whether it was read now."""
+    tidy(by=by)
+    answers, counted = readings.read_for_people([change.organization, *filter(None, [change.other])], by=by)
+    learn(counted, by=by)
+    return answers[change.organization] is readings.ReadNow.READ
 
 
 def tidy(*, by: Actor) -> None:
@@ -64,7 +67,7 @@ def tidy(*, by: Actor) -> None:
         logger.critical("the spool cannot be read: %s", error.strerror)
     now = timezone.now()
     # Both ways, here and below: after the clock was set back, what was prepared or sent is in the future.
-    over = Q(expires_at__lt=now - IN_HAND) | Q(prepared_at__gt=now + IN_HAND)
+    over = Q(expires_at__lt=now - IN_HAND) | Q(prepared_at__gt=now + CLOCKS_APART)
     for change in Change.objects.filter(over, status__in=BEFORE_SENDING).select_related("organization"):
         _unless_moved(change, Move.EXPIRE, by)
     lasts = timedelta(seconds=sending.post_deadline() + ABANDONED_AFTER)
@@ -78,11 +81,20 @@ def deliver_spooled(*, by: Actor) -> None:
     spool.deliver(lambda line: sending.record_spooled(line, by=by))
 
 
-def wanted(*, now: datetime) -> set[UUID]:
-    """Give the organizations that are to be read now for changes that are not settled: both sides of each."""
+def take_due(*, now: datetime) -> set[UUID]:
+    """Take the changes that are to be read again, each for one worker, and give both sides of each.
+
+    A site that asked for patience is not asked again for them.
+    """
+    sides: set[UUID] = set()
+    again_at = now + timedelta(seconds=settings.HAMR_DEADLINE + connections.LEASE_MARGIN)
     farthest = now + timedelta(seconds=2 * settings.HAMR_SETTLE_SECONDS + 60)
     due = Q(check_at__lte=now) | Q(check_at__gt=farthest)
-    return {side for change in Change.objects.unsettled().filter(due) for side in _sides(change)}
+    for change in Change.objects.unsettled().filter(due, organization__disabled_at__isnull=True):
+        if Change.objects.filter(pk=change.pk, check_at=change.check_at).update(check_at=again_at):
+            sides |= _sides(change)
+    limited = Snapshot.objects.filter(pk__in=sides, outcome=ReadOutcome.RATE_LIMITED, due_at__gt=now)
+    return sides - set(limited.values_list("pk", flat=True))
 
 
 def learn(results: Iterable[Result], *, by: Actor) -> None:
@@ -132,7 +144,7 @@ def _weigh(change: Change, own: Result, other: Result | None, by: Actor) -> None
     sign = sign_of(view, before=_before(change), asked=change.asked)
     if sign is Sign.APPLIED and _is_of_another(change, view):
         sign = Sign.SOMETHING_ELSE
-    agreement = change.agreement if sign is Sign.OLDER else _agreement(change, own, view)
+    agreement = change.agreement if sign in SAY_NOTHING else _agreement(change, own, view)
     accepted = change.status == ChangeStatus.ACCEPTED
     next_move = move_after(sign, accepted=accepted, agreement=agreement, patience=_patience())
     if next_move is None:

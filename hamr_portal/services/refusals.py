@@ -35,6 +35,16 @@ class Problem(StrEnum):
     NAME_OF_OTHER_SIDE = "NAME_OF_OTHER_SIDE"
 
 
+class Changed(StrEnum):
+    """What can come between a confirmation and the request, beside what the sides say."""
+
+    REQUEST = "REQUEST"
+    APPROVAL = "APPROVAL"
+    DISABLED = "DISABLED"
+    PAIR = "PAIR"
+    ANOTHER_SENT = "ANOTHER_SENT"
+
+
 class Refused(Exception):
     """The portal does not do it. Nothing was sent, and the attempt is on the record."""
 

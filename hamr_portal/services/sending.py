@@ -28,6 +28,9 @@ from .moves import AlreadyMoved, move, once_more, tell
 
 logger = logging.getLogger(__name__)
 
+ANSWERS = frozenset({Move.NOT_SENT, Move.REJECT, Move.ACCEPT, Move.LOSE})
+"""The moves that a request calls for by what came of it."""
+
 LATEST_START = 15.0
 """Seconds after which a request that was announced does not leave any more: it could be taken for abandoned."""
 
@@ -78,7 +81,9 @@ class Came:
 
 def post(change: Change, flight: Flight, *, since: float) -> Came:
     """Send the request, once; `since` is the monotonic moment of the announcement. It raises nothing of the network."""
-    if time.monotonic() - since > LATEST_START or flight.site is None or flight.credentials is None:
+    assert flight.site is not None  # noqa: S101 - nothing is announced for a side that was not read
+    assert flight.credentials is not None  # noqa: S101
+    if _is_too_late(change, since):
         return Came(Move.NOT_SENT, timezone.now(), reason="too late after it was announced", phase=Phase.RESOLVE)
     try:
         answer = client().write(flight.site, flight.credentials, change.request.encode(), seconds=post_deadline())
@@ -89,6 +94,14 @@ def post(change: Change, flight: Flight, *, since: float) -> Came:
     except HamrError as error:
         return _failed(Move.LOSE, error)
     return _answered(change, answer, flight.pinned)
+
+
+def _is_too_late(change: Change, since: float) -> bool:
+    """Tell whether the change could be taken for abandoned by now."""
+    # By both clocks: the monotonic one stands still while a machine is suspended, the other one can be set.
+    assert change.sent_at is not None  # noqa: S101 - it was announced
+    by_the_wall = abs((timezone.now() - change.sent_at).total_seconds())
+    return max(time.monotonic() - since, by_the_wall) > LATEST_START
 
 
 def record(change: Change, came: Came, *, by: Actor) -> None:
@@ -104,7 +117,7 @@ def record_spooled(line: Mapping[str, Any], *, by: Actor) -> None:
     """Put a line of the spool into the database, while that is there; raises Django's `OperationalError` where not."""
     try:
         _record_spooled(line, by)
-    except (DataError, IntegrityError, KeyError, TypeError, ValueError) as error:
+    except (DataError, IntegrityError, KeyError, TypeError, ValueError, ArithmeticError) as error:
         # It would stand in the way of every line behind it. What it told of is reconciled by reading.
         logger.critical("a line of the spool cannot be recorded: %s", type(error).__name__)
 
@@ -117,22 +130,24 @@ def _record_spooled(line: Mapping[str, Any], by: Actor) -> None:
     seen = dict(line["came"])
     seen["at"] = datetime.fromisoformat(seen["at"])
     came = Came(**{**seen, "move": Move[seen["move"]]}, echo=_view(line["echo"]))
+    if came.move not in ANSWERS:
+        raise ValueError(came.move)
     _record(change, came, Actor(**line["by"]))
 
 
 def _record(change: Change, came: Came, by: Actor) -> None:
+    if change.log.filter(move=came.move.name, at=came.at).exists():
+        return  # recorded already: the commit's own answer was lost, or the spool's line was not yet taken out
     fields: dict[str, Any] = {"http_status": came.http_status}
     if came.move.reaches in UNSETTLED:
         fields["check_at"] = came.at + timedelta(seconds=READ_AFTER[0])
     else:
         fields["settled_at"] = came.at
-    if came.echo is not None and came.echo.modified_by:
-        fields["writer"] = came.echo.modified_by
+    if came.echo is not None:
+        fields |= {"writer": came.echo.modified_by or change.writer, "applied_modified_at": came.echo.modified_at}
     try:
         move(change, came.move, by=by, line=came.line(), data=came.data(), set=fields)
     except AlreadyMoved:
-        if change.log.filter(move=came.move.name, at=came.at).exists():
-            return  # recorded already: the commit's own answer was lost, or the spool's line was not yet taken out
         # It was taken for abandoned, and has been reconciled since. What was seen is told all the same.
         with transaction.atomic():
             line = came.line()

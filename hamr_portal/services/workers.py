@@ -94,7 +94,7 @@ class _Work:
     def _take(self, pool: ThreadPoolExecutor) -> bool:
         in_the_air = Counter(flight.site_name for flight in self.flights.values())
         due = connections.due(LOOK_AHEAD)
-        wanted = reconciliation.wanted(now=timezone.now())
+        wanted = reconciliation.take_due(now=timezone.now())
         if self.once:  # Where a sweep takes longer than the interval, it would never end.
             due = [each for each in due if each[0] not in self.taken]
             wanted -= self.taken

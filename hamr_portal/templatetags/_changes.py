@@ -134,6 +134,8 @@ def moment(text: str) -> datetime | None:
 def check_title(noticed: Noticed, change: Change) -> str:
     """Give what a check found, in a few words."""
     own = {"own": change.organization.name, "target": change.target.name}
+    if "other" in noticed.facts:
+        return "{name} and {other} were changed outside the portal".format_map(noticed.facts)
     return _TITLES[noticed.check].format_map({**noticed.facts, **own})
 
 

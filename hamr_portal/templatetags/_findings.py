@@ -53,7 +53,7 @@ Listed = TypeVar("Listed", bound=Line)
 Site = TypeVar("Site", bound=Answers)
 
 NAMED_WITHIN = timedelta(minutes=10)
-"""A change names itself when its time is so close before the moment at which it was seen."""
+"""A change names itself when its time is so close before the moment at which it was seen; after it, it is another."""
 
 _NEWS = frozenset({Group.IN_PROGRESS, Group.FAILED_OVER})
 """Where a change from outside is what happened, and not a remark."""
@@ -152,7 +152,9 @@ def outside_is_news(row: Row) -> bool:
 def names_itself(found: Found) -> bool:
     """Tell whether the side says when and by whom what was seen from outside was changed."""
     changed_at = found.side.modified_at if found.side is not None else None
-    return changed_at is not None and found.since is not None and found.since - changed_at <= NAMED_WITHIN
+    if changed_at is None or found.since is None:
+        return False
+    return timedelta(0) <= found.since - changed_at <= NAMED_WITHIN
 
 
 def changed_last(row: Row) -> SideRow | None:

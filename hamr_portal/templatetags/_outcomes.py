@@ -79,6 +79,29 @@ def _verified(story: Story) -> str:
     return "Verified" if story.other_agrees else f"Verified on {story.change.organization.site}"
 
 
+_BEFORE: Mapping[ChangeStatus, str] = {
+    ChangeStatus.PREPARED: "it was not confirmed yet",
+    ChangeStatus.AWAITING_APPROVAL: "it was confirmed before, and waits for approval",
+    ChangeStatus.SENDING: "it is being sent",
+    ChangeStatus.ACCEPTED: "it was sent before, and accepted",
+    ChangeStatus.UNKNOWN: "it was sent before, and its outcome is not known",
+    ChangeStatus.VERIFIED: "it was verified before",
+    ChangeStatus.REJECTED: "it was sent before, and rejected",
+    ChangeStatus.NOT_SENT: "it was tried before, and not sent",
+    ChangeStatus.NOT_APPLIED: "it was sent before, and not applied",
+    ChangeStatus.SUPERSEDED: "it was sent before, and overtaken by another write",
+    ChangeStatus.RESOLVED: "it was resolved before",
+    ChangeStatus.CANCELLED: "it was cancelled before",
+    ChangeStatus.DECLINED: "it was declined before",
+    ChangeStatus.EXPIRED: "it expired before",
+}
+
+
+def moved_before(status: ChangeStatus) -> str:
+    """Say where a change was already when somebody pressed a button for it."""
+    return _BEFORE[status]
+
+
 def watched_until(sent_at: datetime) -> datetime:
     """Give until when a request that was sent may still land, and is recognized."""
     return sent_at + WATCHED_FOR
@@ -89,15 +112,20 @@ def _is_waiting(story: Story) -> bool:
     return ChangeStatus(story.change.status) is ChangeStatus.AWAITING_APPROVAL
 
 
+_GROUPS = ("Waiting for approval", "Open", "Previews", "Final")
+
+
 def in_groups(stories: Iterable[S]) -> list[tuple[str, list[S]]]:
-    """Put changes that follow each other into groups: waiting for approval, open, final."""
+    """Put changes into groups, each in the order in which they come: what waits for somebody is first."""
 
-    def group(story: S) -> str:
+    def group(story: S) -> int:
         if _is_waiting(story):
-            return "Waiting for approval"
-        return "Open" if story.change.status in OPEN else "Final"
+            return 0
+        if story.change.status == ChangeStatus.PREPARED:
+            return 2
+        return 1 if story.change.status in OPEN else 3
 
-    return [(name, list(listed)) for name, listed in groupby(stories, key=group)]
+    return [(_GROUPS[key], list(listed)) for key, listed in groupby(sorted(stories, key=group), key=group)]
 
 
 def to_the_ms(moment: datetime, first: datetime | None = None) -> SafeString:

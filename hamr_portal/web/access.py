@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -25,14 +25,24 @@ logger = logging.getLogger(__name__)
 View = TypeVar("View", bound=Callable[..., HttpResponseBase])
 
 PUBLIC = "public"
+NOTHING_DONE = ("done", "nothing")
+"""Beside the page to come back to. A word of ours alone: no visitor's text reaches the sign-in page."""
+
+WHO_CAN_HELP = 3
+"""So many people are named to somebody who may not do it."""
+
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
-def requires(action: Action) -> Callable[[View], View]:
-    """Declare what a person must be allowed to do to reach a view."""
+def requires(action: Action, *, says: Callable[..., Action] | None = None) -> Callable[[View], View]:
+    """Declare what a person must be allowed to do to reach a view.
+
+    Where what is behind an address needs more, `says` gives that, so that a refusal names who can help at all.
+    """
 
     def declare(view: View) -> View:
         view.access = action  # type: ignore[attr-defined]
+        view.says_needed = says  # type: ignore[attr-defined]
         return view
 
     return declare
@@ -63,6 +73,13 @@ def page_of(request: HttpRequest) -> str:
     return urlsplit(came_from)._replace(scheme="", netloc="").geturl() if ours else "/"
 
 
+def named(action: Action, *, but: int | None = None) -> list[str]:
+    """Name some of those who may do something."""
+    found = Person.objects.who_may(action).order_by("email")
+    found = found.exclude(pk=but) if but is not None else found
+    return [person.label for person in found[:WHO_CAN_HELP]]
+
+
 class AccessMiddleware:
     """Lets a request through to its view when the declared access allows it."""
 
@@ -85,13 +102,37 @@ class AccessMiddleware:
             disabled = _disabled(request)
             if disabled is not None:
                 _record_denied(request, disabled, Action(access))
-            return redirect_to_login(page_of(request))
+            return _to_sign_in(request)
         if not may(request.user.held_role, Action(access)):
             _record_denied(request, request.user, Action(access))
-            roles = " or ".join(role.word for role in roles_for(Action(access)))
+            roles = " or ".join(role.word for role in roles_for(_needed(view, Action(access), kwargs)))
             held = request.user.held_role
             raise NotAllowed(f"Needs: {roles}. You are {held.word if held else 'without a role'}.")
         return None
+
+
+def _to_sign_in(request: HttpRequest) -> HttpResponseBase:
+    """Lead to the sign-in; where something was to be done, with word that it was not."""
+    response = redirect_to_login(page_of(request))
+    if request.method not in _SAFE:
+        response["Location"] += "&" + "=".join(NOTHING_DONE)
+    return response
+
+
+def nothing_done(request: HttpRequest) -> str:
+    """Tell the sign-in page what was not done for want of a sign-in: `confirm`, `change`, `other`; else nothing."""
+    if NOTHING_DONE not in request.GET.items():
+        return ""
+    page = request.POST.get("next") or request.GET.get("next", "")
+    if not page.startswith("/changes/"):
+        return "other"
+    return "confirm" if page.endswith("/confirm/") else "change"
+
+
+def _needed(view: Callable[..., Any], access: Action, kwargs: Mapping[str, Any]) -> Action:
+    """Give the action that the sentence names: of what this address stands for now, more may be asked than of all."""
+    says = getattr(view, "says_needed", None)
+    return says(**kwargs) if says is not None else access
 
 
 def _disabled(request: HttpRequest) -> Person | None:

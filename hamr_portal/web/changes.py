@@ -32,7 +32,13 @@ _STILL_A_PREVIEW = (ChangeStatus.PREPARED, ChangeStatus.EXPIRED)
 # --- choose -----------------------------------------------------------------------------------------------------
 
 
-@requires(Action.CHANGE_STATUS)
+def _new_needs(name: str) -> Action:
+    """Give what is needed to make the change that comes next: a connection has to be there before its status."""
+    unconnected = Organization.objects.filter(name=name, snapshot__has_connection=False).exists()
+    return Action.LINK_ORGANIZATIONS if unconnected else Action.CHANGE_STATUS
+
+
+@requires(Action.CHANGE_STATUS, says=_new_needs)
 @require_http_methods(["GET", "POST"])
 def new(request: HttpRequest, name: str) -> HttpResponse:
     """Choose a status, or where no connection exists the other side of one; then read both sides."""
@@ -169,6 +175,7 @@ def _preview(
         "evidence": previews.evidence(change),
         "form": form,
         "over": timezone.now() > change.expires_at,
+        "elsewhere": not form.errors and change.author_session != actor_of(request).session,
         "seconds": ceil(seconds),
     }
     return render(request, "changes/confirm.html", {**shown, **context}, status=status)

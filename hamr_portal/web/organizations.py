@@ -169,6 +169,8 @@ def _switched(request: HttpRequest, name: str, switch: Callable[..., None], sent
     try:
         switch(_organization(name), by=actor_of(request))
         messages.success(request, f"{name}: {sentence}")
+    except organizations.ChangeOpen:
+        messages.error(request, f"{name}: not disabled. A change is open there. Next: wait until its outcome is known.")
     except organizations.AlreadyMoved:
         messages.warning(request, f"{name}: somebody else did that already.")
     return redirect("organization_edit", name=name)

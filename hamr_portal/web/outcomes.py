@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -23,7 +24,7 @@ from hamr_portal.services.conditions import Words
 from hamr_portal.services.moves import AlreadyMoved
 from hamr_portal.services.refusals import Blocked, Busy, Incomplete, LookAgain
 from hamr_portal.services.sending import NotRecordedYet, post_deadline
-from hamr_portal.templatetags._outcomes import outcome_words
+from hamr_portal.templatetags._outcomes import moved_before, outcome_words
 
 from . import access, errors, previews
 from .access import requires
@@ -34,9 +35,6 @@ ON_A_PAGE = 50
 OUTSIDE_LINES = 20
 READ_NOW_SECONDS = 3.0
 """Seconds that a person waits for a reading that they asked for, at most; the worker reads on."""
-
-WHO_CAN_HELP = 3
-"""So many people are named to somebody who may not do it."""
 
 _FOLLOWED_EVERY = {
     ChangeStatus.SENDING: 2,
@@ -121,7 +119,7 @@ def read(request: HttpRequest, pk: int) -> HttpResponse:
     """Read both sides now, and hold them against the change."""
     change = _change(pk)
     if change.status in OPEN:
-        if not reconciliation.read_now(change, by=actor_of(request), seconds=READ_NOW_SECONDS):
+        if not reconciliation.read_now(change, by=actor_of(request)):
             messages.info(request, "Not read again: it was read less than 10 s ago. What it said is below.")
     else:
         messages.info(request, f"Not read: the change is final: {_said(change)}.")
@@ -180,7 +178,7 @@ def _done(request: HttpRequest, change: Change, do: Callable[[], object], form: 
         return errors.without_the_database(request, "changes/not_recorded.html", **asked, **seen)
     except AlreadyMoved:
         change.refresh_from_db()
-        messages.warning(request, f"Nothing more was done: the change moved on before: {_said(change)}.")
+        messages.warning(request, f"Nothing more was done: {moved_before(ChangeStatus(change.status))}.")
     return redirect("change", change.pk)
 
 
@@ -191,10 +189,12 @@ def _page(request: HttpRequest, pk: int, refusal: Refusal | None = None, *, stat
     assert isinstance(person, Person)  # noqa: S101 - the access middleware lets nobody else through
     row = overview.row_of(change.organization, now=now)
     is_author, role = person.pk == change.author_id, person.held_role
-    asks = is_author and may(role, conditions.action_of(change))
-    decides = not is_author and may(role, Action.APPROVE_CHANGES)
-    resolves = change.may_make(Move.RESOLVE) and may(role, Action.CHANGE_STATUS)
     waits = change.status == ChangeStatus.AWAITING_APPROVAL
+    # Nobody can decide it any more, also before the worker has put that down.
+    ended = waits and now > change.expires_at
+    asks = is_author and not ended and may(role, conditions.action_of(change))
+    decides = not is_author and not ended and may(role, Action.APPROVE_CHANGES)
+    resolves = change.may_make(Move.RESOLVE) and may(role, Action.CHANGE_STATUS)
     return render(
         request,
         "changes/detail.html",
@@ -209,6 +209,7 @@ def _page(request: HttpRequest, pk: int, refusal: Refusal | None = None, *, stat
             "entries": audit.entries_of(change.pk),
             "every": _FOLLOWED_EVERY.get(ChangeStatus(change.status)),
             "has_form": resolves or (waits and (asks or decides)),
+            "ended": ended,
             "is_author": is_author,
             "asks": asks,
             "decides": decides,
@@ -241,22 +242,16 @@ def _side(row: overview.Row, organization: Organization) -> overview.SideRow:
 
 def _helpers(change: Change, role: Role | None) -> list[str]:
     """Name some of those who may do what comes next, to somebody who may not."""
-    action = conditions.action_of(change)
-    if change.status == ChangeStatus.AWAITING_APPROVAL:
-        action = Action.APPROVE_CHANGES
-    return [] if may(role, action) else _named(action, but=change.author_id)
+    waits = change.status == ChangeStatus.AWAITING_APPROVAL
+    action = Action.APPROVE_CHANGES if waits else conditions.action_of(change)
+    # The author may do everything but decide.
+    return [] if may(role, action) else access.named(action, but=change.author_id if waits else None)
 
 
 def _key_helpers(change: Change, role: Role | None) -> list[str]:
     """Name some of those who may replace keys, where these keys are what is wrong."""
     wrong = change.status == ChangeStatus.REJECTED and change.http_status in (401, 403)
-    return [] if not wrong or may(role, Action.MANAGE_ORGANIZATIONS) else _named(Action.MANAGE_ORGANIZATIONS)
-
-
-def _named(action: Action, *, but: int | None = None) -> list[str]:
-    people = Person.objects.who_may(action).order_by("email")
-    people = people.exclude(pk=but) if but is not None else people
-    return [person.label for person in people[:WHO_CAN_HELP]]
+    return [] if not wrong or may(role, Action.MANAGE_ORGANIZATIONS) else access.named(Action.MANAGE_ORGANIZATIONS)
 
 
 # --- all changes ------------------------------------------------------------------------------------------------
@@ -265,7 +260,7 @@ def _named(action: Action, *, but: int | None = None) -> list[str]:
 @requires(Action.SEE_STATUS)
 @require_GET
 def index(request: HttpRequest) -> HttpResponse:
-    """List all changes, the waiting ones first, and what was changed outside."""
+    """List all changes, the waiting ones first, and what was changed outside; it refreshes itself."""
     return _list(request)
 
 
@@ -298,28 +293,39 @@ def _list(request: HttpRequest, *, status: int = 200, **context: Any) -> HttpRes
     everything = "all" in request.GET
     found = _listed(request, everything=everything)
     before = request.GET.get("before", "")
-    rest = found.exclude(status__in=OPEN)
+    # What can still change its group is on the first page; the pages are cut by numbers, which nothing changes.
+    ahead = OPEN | {ChangeStatus.PREPARED}
+    rest = found.exclude(status__in=ahead)
     first: list[Change] = []
     if before.isascii() and before.isdigit():
         rest = rest.filter(pk__lt=min(int(before), 2**62))
     else:
-        ahead = found.filter(status__in=OPEN).order_by("-pk")
-        first = sorted(ahead, key=lambda change: change.status != ChangeStatus.AWAITING_APPROVAL)
+        first = list(found.filter(status__in=ahead).order_by("-pk"))
     page = list(rest.order_by("-pk")[: ON_A_PAGE + 1])
+    news = outside.listed(limit=OUTSIDE_LINES) if not before else []
+    may_acknowledge = may(request.user.held_role, Action.ACKNOWLEDGE_OUTSIDE)  # type: ignore[union-attr]
     return render(
         request,
         "changes/list.html",
         {
-            "stories": outcomes.stories([*first, *page[:ON_A_PAGE]]),
+            "stories": outcomes.stories(sorted([*first, *page[:ON_A_PAGE]], key=_when, reverse=True)),
             "older": page[ON_A_PAGE - 1].pk if len(page) > ON_A_PAGE else None,
             "everything": everything,
             "is_first": not before,
-            "may_acknowledge": may(request.user.held_role, Action.ACKNOWLEDGE_OUTSIDE),  # type: ignore[union-attr]
-            "outside": outside.listed(limit=OUTSIDE_LINES) if not before else [],
+            "query": request.GET.urlencode(),
+            "may_acknowledge": may_acknowledge,
+            "outside": news,
+            # Without script a page is loaded anew as a whole, also under what somebody types.
+            "has_form": may_acknowledge and any(each.seen.acknowledged_at is None for each in news),
             **context,
         },
         status=status,
     )
+
+
+def _when(change: Change) -> tuple[datetime, int]:
+    """Give the moment that the list shows, and what decides between two of the same."""
+    return change.sent_at or change.confirmed_at or change.prepared_at, change.pk
 
 
 def _listed(request: HttpRequest, *, everything: bool) -> ChangeQuerySet:

@@ -17,7 +17,7 @@ from hamr_portal.domain.people import Action, may
 from hamr_portal.models import Change, Person, SkipNotice
 from hamr_portal.services import overview, pulse
 
-from .access import public
+from .access import named, nothing_done, public
 from .errors import theme_of
 
 THEMES = ("auto", "light", "dark")
@@ -32,6 +32,7 @@ def frame(request: HttpRequest) -> dict[str, Any]:
         "theme": theme_of(request),
         "themes": THEMES,
     }
+    context["nothing_done"] = nothing_done(request)
     person = getattr(request, "user", None)
     if isinstance(person, Person):
         context |= {
@@ -43,6 +44,7 @@ def frame(request: HttpRequest) -> dict[str, Any]:
             "changes_status": may(person.held_role, Action.CHANGE_STATUS),
             "approves": may(person.held_role, Action.APPROVE_CHANGES),
             "links_organizations": may(person.held_role, Action.LINK_ORGANIZATIONS),
+            "linkers": cache(partial(named, Action.LINK_ORGANIZATIONS)),
             # Asked only where they are shown, so not by what refreshes itself.
             "waiting": cache(Change.objects.waiting().count),
             "skipped": cache(partial(_skipped, person)),

@@ -13,8 +13,9 @@ from hamr_portal.domain.changes import OFFERED, Again, Step, What, skipped, step
 from hamr_portal.domain.connections import HamrStatus, known_status, sanitized
 from hamr_portal.domain.organizations import site_of_datacenter
 from hamr_portal.domain.pairs import Column
-from hamr_portal.domain.previews import Noticed, Weight, refusing
+from hamr_portal.domain.previews import Check, Noticed, Weight, refusing
 from hamr_portal.models import Change, LogLine, Organization
+from hamr_portal.services.outside import SEEN_WITHIN
 
 _ATTRIBUTE = "      "
 """An attribute stands so deep in the request that is shown."""
@@ -102,6 +103,22 @@ class Evidence:
         return [(status, places.get(status, "")) for status in OFFERED]
 
     @property
+    def noticed(self) -> list[Noticed]:
+        """Give what is to be said, each write from outside once although both sides show it."""
+        listed: list[Noticed] = []
+        for each in self.change.noticed:
+            if listed and self._agree and _is_one_write(listed[-1], each):
+                listed[-1] = Noticed(each.check, {**listed[-1].facts, "other": each.facts["name"]})
+            else:
+                listed.append(each)
+        return listed
+
+    @property
+    def _agree(self) -> bool:
+        own, other = self.own.view, self.other.view if self.other is not None else None
+        return own is not None and other is not None and own.status == other.status
+
+    @property
     def refusing(self) -> tuple[Noticed, ...]:
         """Give what forbids to send."""
         return refusing(self.change.noticed)
@@ -145,7 +162,15 @@ class Evidence:
         if self.change.replaces is None:
             return []
         known = {each.check for each in self.change.replaces.noticed}
-        return [each for each in self.change.noticed if each.check not in known]
+        return [each for each in self.noticed if each.check not in known]
+
+
+def _is_one_write(one: Noticed, other: Noticed) -> bool:
+    """Tell whether two checks were found on either side of one write: the same writer, seen at nearly the same time."""
+    if not one.check is other.check is Check.CHANGED_OUTSIDE or one.facts["by"] != other.facts["by"]:
+        return False
+    moments = [datetime.fromisoformat(each.facts["at"]) for each in (one, other) if each.facts["at"]]
+    return len(moments) == 2 and abs(moments[0] - moments[1]) <= SEEN_WITHIN
 
 
 def evidence(change: Change) -> Evidence:

@@ -60,12 +60,12 @@ def test_anything_else_than_what_was_asked_is_somebody_elses_write(changed):
     assert sign(replace(APPLIED, **changed)) is Sign.SOMETHING_ELSE
 
 
-def test_no_connection_is_somebody_elses_write():
-    assert sign(View.of(None)) is Sign.SOMETHING_ELSE
+def test_no_connection_where_there_was_one_is_nothing_to_go_by():
+    assert sign(View.of(None)) is Sign.GONE
 
 
 def test_a_view_that_says_all_that_was_asked_and_has_no_connection_is_not_applied():
-    assert sign(replace(APPLIED, has_connection=False)) is Sign.SOMETHING_ELSE
+    assert sign(replace(APPLIED, has_connection=False)) is Sign.GONE
 
 
 def test_names_and_datacenters_are_not_asked_for():
@@ -261,3 +261,28 @@ def test_what_was_accepted_and_reads_back_otherwise_is_doubted_and_never_ruled_o
 def test_what_is_not_known_is_settled_once_patience_is_over(sign, expected):
     assert move_after(sign, accepted=False, agreement=IMPATIENT, patience=PATIENCE) is expected
     assert move_after(sign, accepted=False, agreement=PATIENT, patience=PATIENCE) is None
+
+
+@pytest.mark.parametrize("seconds", [-59.0, 0.0, 5.0])
+def test_a_write_of_when_it_was_sent_is_ours_though_what_was_before_names_a_later_time(seconds):
+    sent_at = AT - timedelta(seconds=90)
+    view = replace(APPLIED, modified_at=sent_at + timedelta(seconds=seconds))
+
+    assert sign(view, asked=replace(ASKED, sent_at=sent_at)) is Sign.APPLIED
+    assert sign(view, asked=ASKED) is Sign.OLDER
+
+
+def test_the_write_that_the_answer_named_is_ours_whenever_that_was():
+    written_at = AT - timedelta(hours=1)
+    asked = replace(ASKED, sent_at=AT, written_at=written_at)
+
+    assert sign(replace(APPLIED, modified_at=written_at), asked=asked) is Sign.APPLIED
+    assert sign(replace(APPLIED, modified_at=written_at - timedelta(seconds=1)), asked=asked) is Sign.OLDER
+
+
+@pytest.mark.parametrize("silent", [Sign.OLDER, Sign.GONE])
+def test_what_says_nothing_moves_nothing(silent):
+    long = Agreement(99, 9999.0)
+
+    assert move_after(silent, accepted=True, agreement=long, patience=Patience(3, 120.0)) is None
+    assert move_after(silent, accepted=False, agreement=long, patience=Patience(3, 120.0)) is None

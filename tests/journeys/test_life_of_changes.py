@@ -18,7 +18,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -490,7 +490,7 @@ class LifeOfChanges(RuleBasedStateMachine):
     def turn_reading(self, side: str) -> None:
         row = self.organization(side)
         turn = organizations.disable if row.disabled_at is None else organizations.enable
-        with self.process("disable or enable"):
+        with self.process("disable or enable"), suppress(organizations.ChangeOpen):
             turn(row, by=factories.ADMIN)
 
     # --- at the wire, and when something is learnt ----------------------------------------------------------

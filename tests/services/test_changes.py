@@ -43,6 +43,7 @@ from hamr_portal.services.refusals import (
 )
 from hamr_portal.services.sending import NotRecordedYet
 from hamr_portal.simulator import FAILOVER, Simulator
+from tests import factories
 
 from . import changing
 from .changing import changed, confirmed, fresh, moves, prepared, standing, waiting, words
@@ -756,9 +757,9 @@ def test_the_database_refuses_an_approval_by_its_author_too(simulator: Simulator
     for approver in (None, change.author):
         with pytest.raises(IntegrityError), transaction.atomic():
             Change.objects.filter(pk=change.pk).update(approver=approver, **sends)
+    own = {"approver": change.author, "sent_at": timezone.now()}
     with pytest.raises(IntegrityError):
-        set_ = {"approver": change.author, "sent_at": timezone.now()}
-        move(change, Move.APPROVE, by=changing.operator(), set=set_)
+        move(change, Move.APPROVE, by=changing.operator(), set=own)
 
     assert (fresh(change).status, fresh(change).approver) == ("AWAITING_APPROVAL", None)
     assert moves(change) == ["ASK"]
@@ -1082,3 +1083,29 @@ def test_resolving_waits_for_no_outcome_that_is_in_the_spool(simulator: Simulato
         changes.resolve(change, by=changing.operator(), reason="because")
 
     assert fresh(change).status == "NOT_SENT"
+
+
+def test_a_preview_keeps_the_pair_that_its_own_reading_finds(simulator: Simulator):
+    acme, _ = changing.connected(simulator)
+    third = simulator.add_organization("third", "us3")
+    changing.look(factories.simulated(third))
+    simulator.add_pair("acme", "third")
+
+    change = changes.prepare(acme, HamrStatus.FAILOVER, by=changing.operator())
+
+    assert change.pair_id == changing.again(acme).pair_id
+
+
+def test_where_no_thread_is_to_be_had_the_read_back_is_the_workers(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    acme, _ = changing.connected(simulator)
+    change = prepared(acme)
+
+    def exhausted(*_: object, **__: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(reconciliation, "learn", exhausted)
+
+    assert confirmed(change).status == "ACCEPTED"
+    assert "is not read back yet: RuntimeError" in caplog.text

@@ -16,12 +16,13 @@ from hamr_portal.domain.organizations import sites_with
 from hamr_portal.domain.people import Action, Role
 from hamr_portal.domain.previews import Check
 from hamr_portal.models import Change, Organization, Person
-from hamr_portal.services import conditions, organizations, previews
+from hamr_portal.services import changes, conditions, organizations, previews
 from hamr_portal.services.conditions import LONGEST_REASON, LONGEST_TICKET, Ready, Words
 from hamr_portal.services.moves import AlreadyMoved
 from hamr_portal.services.previews import Wish
 from hamr_portal.services.refusals import (
     Busy,
+    Changed,
     Forbidden,
     Incomplete,
     LookAgain,
@@ -411,7 +412,7 @@ def test_another_spelling_is_another_request(simulator: Simulator):
     change = changing.prepared(acme)
     Organization.objects.filter(pk=acme.pk).update(spelling="PASCAL_CASE")
 
-    assert differs(change) == {"what": "request"}
+    assert differs(change) == {"what": Changed.REQUEST}
 
 
 def test_another_address_is_another_request(simulator: Simulator, settings: Settings):
@@ -419,7 +420,7 @@ def test_another_address_is_another_request(simulator: Simulator, settings: Sett
     change = changing.prepared(acme)
     settings.HAMR_SITES = sites_with(simulator.hamr_sites.replace("127.0.0.1", "localhost"))
 
-    assert differs(change) == {"what": "request"}
+    assert differs(change) == {"what": Changed.REQUEST}
 
 
 def test_another_site_is_not_what_was_seen(simulator: Simulator):
@@ -433,9 +434,13 @@ def test_another_site_is_not_what_was_seen(simulator: Simulator):
 def test_an_approval_that_is_asked_for_since_the_preview_is_not_gone_round(simulator: Simulator):
     acme, _ = changing.connected(simulator)
     change = changing.prepared(acme)
+    found = ready(change)
     Organization.objects.filter(pk=acme.pk).update(requires_approval=True)
 
-    assert differs(change) == {"what": "approval"}
+    with pytest.raises(SidesChanged) as raised:
+        conditions.clear(change, found, changing.operator())
+
+    assert raised.value.facts["what"] is Changed.APPROVAL
 
 
 def test_an_approval_that_is_not_asked_for_any_more_still_holds_for_this_preview(simulator: Simulator):
@@ -559,7 +564,7 @@ def test_a_change_that_was_sent_and_settled_during_the_read_is_looked_at_again(
 
     with pytest.raises(SidesChanged) as raised:
         clear(looked_at)
-    assert raised.value.facts["what"] == "another change was sent"
+    assert raised.value.facts["what"] == "ANOTHER_SENT"
 
 
 @pytest.mark.parametrize("status", ["PREPARED", "CANCELLED", "DECLINED", "EXPIRED"])
@@ -622,3 +627,43 @@ def test_what_a_link_asks_for_is_kept_in_the_change(simulator: Simulator):
 
     assert conditions.wish_of(change) == Wish(acme, HamrStatus.ONBOARDING, link)
     assert conditions.as_confirmed(change, by=changing.admin(), action=Action.LINK_ORGANIZATIONS)
+
+
+# --- what comes between -----------------------------------------------------------------------------------------
+
+
+def between(change: Change, found: Ready) -> dict[str, Any]:
+    with pytest.raises(SidesChanged) as raised:
+        conditions.clear(change, found, changing.operator())
+    return raised.value.facts
+
+
+def test_another_pair_than_the_one_that_was_read_stops_the_change(simulator: Simulator):
+    acme, _ = changing.connected(simulator)
+    change = changing.prepared(acme)
+    found = ready(change)
+    Organization.objects.filter(pk=acme.pk).update(pair=None, column=None)
+
+    assert between(change, found)["what"] is Changed.PAIR
+
+
+def test_another_side_that_nobody_has_read_stops_the_change(simulator: Simulator):
+    acme, acme_dr = changing.connected(simulator)
+    change = changing.prepared(acme)
+    found = ready(change)
+    Organization.objects.filter(pk=acme_dr.pk).update(pair=None, column=None)
+
+    assert between(change, found)["what"] is Changed.PAIR
+
+
+@pytest.mark.parametrize("author", [{"is_active": False}, {"role": "VIEWER"}])
+def test_what_somebody_asked_for_who_may_not_any_more_is_not_approved(simulator: Simulator, author: dict[str, Any]):
+    acme, _ = changing.connected(simulator)
+    change = changing.waiting(acme)
+    Person.objects.filter(pk=change.author_id).update(**author)
+
+    with pytest.raises(NotAllowed, match="may not change a status any more"):
+        changes.approve(change, by=changing.approver(), typed_name="acme")
+
+    assert changing.fresh(change).status == "AWAITING_APPROVAL"
+    assert simulator.posts == []

@@ -21,6 +21,7 @@ from hamr_portal.services.verification import UnknownSite, VerifyOutcome
 from hamr_portal.simulator import CURRENT_USER, SimulatedOrganization, Simulator
 from tests import factories
 
+from . import changing
 from .conftest import InParallel
 from .records import entries, read, whole_database
 
@@ -545,3 +546,15 @@ def test_keys_that_somebody_saved_meanwhile_are_not_undone(acme: SimulatedOrgani
         organizations.edit(second, kept(second, credentials=keys_of(acme)), by=factories.ADMIN)
 
     assert Organization.objects.values().get(pk=saved.pk) == before
+
+
+def test_an_organization_is_not_disabled_while_a_change_is_open_there(simulator: Simulator):
+    acme, acme_dr = changing.connected(simulator)
+    changing.standing(acme, "UNKNOWN", other=acme_dr)
+
+    for side in (acme, acme_dr):
+        with pytest.raises(organizations.ChangeOpen):
+            organizations.disable(side, by=factories.ADMIN)
+
+    assert Organization.objects.enabled().count() == 2
+    assert entries(Event.ORGANIZATION_DISABLED) == []

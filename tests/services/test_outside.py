@@ -123,10 +123,24 @@ def test_it_stays_news_while_another_of_the_last_hour_is_not_acknowledged() -> N
 
     acknowledge(older)
     with_one_left = news()
+    Snapshot.objects.update(outside_at=older.at)
     acknowledge(newer)
 
     assert with_one_left == {"acme"}
     assert news() == set()
+
+
+def test_what_is_news_is_the_newest_that_nobody_has_acknowledged() -> None:
+    primary, secondary = factories.pair()
+    oldest = seen(primary, ago=timedelta(minutes=50))
+    older, newest = seen(primary, ago=timedelta(minutes=40), status=4), seen(primary, status=5)
+    across = seen(secondary, ago=timedelta(minutes=20), status=4)
+
+    acknowledge(newest)
+
+    assert Snapshot.objects.get(pk=primary.pk).outside_at == older.at
+    assert Snapshot.objects.get(pk=secondary.pk).outside_at == across.at
+    assert oldest.at < older.at
 
 
 def test_what_was_seen_more_than_an_hour_ago_does_not_keep_it_news() -> None:
@@ -163,3 +177,50 @@ def test_the_list_knows_what_was_there_before_on_the_same_organization() -> None
 
     assert found[observation] == before
     assert list(found.values())[1] is None
+
+
+def test_one_write_that_both_sides_show_is_listed_once() -> None:
+    primary, secondary = factories.pair()
+    across, observation = seen(secondary, ago=timedelta(minutes=9)), seen(primary)
+
+    (listed,) = outside.listed(limit=9)
+    acknowledge(observation)
+    (after,) = outside.listed(limit=9)
+
+    assert (listed.seen, listed.mirrored) == (observation, across)
+    assert (after.seen, after.mirrored) == (observation, across)
+
+
+@pytest.mark.parametrize(
+    "different",
+    [
+        {"status": 4},
+        {"modified_by": "jonas.weber@halden.example"},
+        {"ago": timedelta(minutes=11)},
+        {"acknowledged_at": timezone.now()},
+    ],
+)
+def test_another_write_on_the_other_side_is_listed_by_itself(different: dict[str, Any]) -> None:
+    primary, secondary = factories.pair()
+    seen(primary)
+    seen(secondary, **different)
+
+    assert [each.mirrored for each in outside.listed(limit=9)] == [None, None]
+
+
+def test_two_writes_on_one_side_are_two_lines() -> None:
+    primary, _ = factories.pair()
+    lone = factories.organization("lone")
+    for organization in (primary, primary, lone, lone):
+        seen(organization)
+
+    assert [each.mirrored for each in outside.listed(limit=9)] == [None] * 4
+
+
+def test_a_third_sight_of_a_write_is_a_line_of_its_own() -> None:
+    primary, secondary = factories.pair()
+    for organization in (primary, secondary, secondary):
+        seen(organization)
+
+    assert len(outside.listed(limit=9)) == 2
+    assert len(outside.listed(limit=1)) == 1

@@ -9,10 +9,10 @@ import pytest
 import time_machine
 from pytest_django.fixtures import Settings
 
-from hamr_portal.domain.audit import Event
+from hamr_portal.domain.audit import Actor, Event
 from hamr_portal.domain.changes import ChangeStatus, Move, What
 from hamr_portal.domain.connections import HamrStatus, ReadOutcome
-from hamr_portal.models import Change, LogLine, Organization
+from hamr_portal.models import Change, LogLine, Organization, Snapshot
 from hamr_portal.services import changes, connections, organizations, readings, reconciliation, spool
 from hamr_portal.services.connections import Result
 from hamr_portal.services.moves import move
@@ -429,7 +429,7 @@ def test_a_preview_from_before_another_request_was_sent_is_looked_at_again(
     with pytest.raises(SidesChanged) as raised:
         confirmed(first_tab)
 
-    assert raised.value.facts["what"] == "another change was sent"
+    assert raised.value.facts["what"] == "ANOTHER_SENT"
     assert len(simulator.posts) == 1
 
 
@@ -630,10 +630,52 @@ def test_both_sides_are_wanted_when_the_time_of_the_next_read_has_come(
     assert lost.check_at == AT + timedelta(seconds=3)
     both = {side.pk for side in sides}
 
-    assert reconciliation.wanted(now=AT + timedelta(seconds=2.9)) == set()
-    assert reconciliation.wanted(now=AT + timedelta(seconds=3)) == both
+    assert reconciliation.take_due(now=AT + timedelta(seconds=2.9)) == set()
+    assert reconciliation.take_due(now=AT + timedelta(seconds=3)) == both
+
+
+def test_what_one_worker_took_is_left_to_it_until_its_reading_must_be_over(
+    lost: Change, sides: tuple[Organization, Organization], settings: Settings
+):
+    settings.HAMR_DEADLINE = 8
     Change.objects.update(other=None)
-    assert reconciliation.wanted(now=AT + timedelta(seconds=3)) == {sides[0].pk}
+    now = AT + timedelta(seconds=3)
+
+    assert reconciliation.take_due(now=now) == {sides[0].pk}
+    assert reconciliation.take_due(now=now + timedelta(seconds=22.9)) == set()
+    assert reconciliation.take_due(now=now + timedelta(seconds=23)) == {sides[0].pk}
+
+
+def test_a_side_that_is_disabled_is_waited_for_and_its_other_side_left_in_peace(
+    lost: Change, sides: tuple[Organization, Organization]
+):
+    Organization.objects.filter(pk=sides[0].pk).update(disabled_at=AT)
+
+    assert reconciliation.take_due(now=AT + timedelta(seconds=3)) == set()
+
+
+@pytest.mark.parametrize(("seconds", "asked"), [(3, True), (4, False)])
+def test_a_side_that_asked_for_patience_is_not_asked_again_for_a_change(
+    lost: Change, sides: tuple[Organization, Organization], seconds: int, asked: bool
+):
+    due = {"outcome": ReadOutcome.RATE_LIMITED, "due_at": AT + timedelta(seconds=seconds)}
+    Snapshot.objects.filter(pk=sides[1].pk).update(**due)
+
+    wanted = reconciliation.take_due(now=AT + timedelta(seconds=3))
+
+    assert wanted == {sides[0].pk} | ({sides[1].pk} if asked else set())
+
+
+def test_a_connection_that_is_gone_settles_nothing(simulator: Simulator, lost: Change, clock: time_machine.Traveller):
+    simulator.set_fault(lost.organization.name, "404", verb="GET")
+
+    for _ in range(6):
+        clock.shift(60)
+        assert reconcile(lost).status == "UNKNOWN"
+
+    simulator.set_fault(lost.organization.name, None)
+    to_the_end(lost, clock)
+    assert fresh(lost).status == "NOT_APPLIED"
 
 
 def test_after_the_clock_was_set_back_nothing_waits_for_the_old_time(
@@ -642,8 +684,8 @@ def test_after_the_clock_was_set_back_nothing_waits_for_the_old_time(
     settings.HAMR_SETTLE_SECONDS = 120
     now = AT + timedelta(seconds=3) - timedelta(seconds=300)
 
-    assert reconciliation.wanted(now=now) == set()
-    assert reconciliation.wanted(now=now - timedelta(seconds=1)) == {side.pk for side in sides}
+    assert reconciliation.take_due(now=now) == set()
+    assert reconciliation.take_due(now=now - timedelta(seconds=1)) == {side.pk for side in sides}
 
 
 @pytest.mark.parametrize("status", sorted(set(ChangeStatus) - {ChangeStatus.ACCEPTED, ChangeStatus.UNKNOWN}))
@@ -651,7 +693,7 @@ def test_nobody_waits_for_what_is_settled(status: str, simulator: Simulator):
     acme, _ = changing.connected(simulator)
     standing(acme, status, check_at=AT)
 
-    assert reconciliation.wanted(now=AT + timedelta(days=1)) == set()
+    assert reconciliation.take_due(now=AT + timedelta(days=1)) == set()
 
 
 # --- tidying up -------------------------------------------------------------------------------------------------
@@ -742,7 +784,7 @@ def test_what_was_prepared_in_the_future_ends_when_the_clock_was_set_back(
     sides: tuple[Organization, Organization], clock: time_machine.Traveller
 ):
     change = standing(sides[0], "AWAITING_APPROVAL")
-    clock.shift(-30)
+    clock.shift(-600)
     assert tidied(change).status == "AWAITING_APPROVAL"
     clock.shift(-0.1)
 
@@ -849,3 +891,23 @@ def sent_into_the_dark(organization: Organization) -> Change:
     change = changed(organization)
     assert LogLine.objects.filter(change=change, outcome=ReadOutcome.SERVER_ERROR).exists()
     return change
+
+
+def test_a_reading_that_began_before_the_request_says_nothing_about_it(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+):
+    acme, _ = changing.connected(simulator)
+    waits = changing.waiting(acme)
+    store = readings.store
+
+    def approved_meanwhile(results: list[Result], *, by: Actor) -> list[Result]:
+        monkeypatch.setattr(readings, "store", store)
+        changes.approve(changing.fresh(waits), by=changing.approver(), typed_name=acme.name)
+        return store(results, by=by)
+
+    monkeypatch.setattr(readings, "store", approved_meanwhile)
+    monkeypatch.setattr(changes, "_read_back", lambda *_: None)
+
+    reconciliation.reconcile(by=factories.WORKER, only=waits)
+
+    assert changing.fresh(waits).status == "ACCEPTED"

@@ -14,6 +14,7 @@ from hamr_portal.services.moves import AlreadyMoved
 from hamr_portal.services.refusals import (
     Blocked,
     Busy,
+    Changed,
     Forbidden,
     Incomplete,
     LookAgain,
@@ -100,7 +101,7 @@ def test_what_is_refused_says_what_to_do_about_it():
     assert Incomplete(Problem.TICKET_MISSING).problems == (Problem.TICKET_MISSING,)
     assert Forbidden(noticed).noticed == noticed
     assert LookAgain(Again.OLD_FORM).again is Again.OLD_FORM
-    assert SidesChanged(what="request").again is Again.SIDES_CHANGED
+    assert SidesChanged(what=Changed.REQUEST).again is Again.SIDES_CHANGED
 
 
 @pytest.mark.parametrize("error", [AlreadyMoved("first"), Blocked("not recorded"), ValueError("a bug")])

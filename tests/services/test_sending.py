@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import time_machine
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 from pytest_django.fixtures import Settings
@@ -44,9 +45,8 @@ def flight(organization: Organization) -> Flight:
     return found
 
 
-def posted(organization: Organization, *, late: float = 0.0, **over: Any) -> Came:
-    made = replace(flight(organization), **over)
-    return sending.post(announced(organization), made, since=time.monotonic() - late)
+def posted(organization: Organization, *, late: float = 0.0) -> Came:
+    return sending.post(announced(organization), flight(organization), since=time.monotonic() - late)
 
 
 # --- post -------------------------------------------------------------------------------------------------------
@@ -132,13 +132,16 @@ def test_a_port_that_is_closed_means_that_nothing_was_sent(simulator: Simulator)
     assert simulator.posts == []
 
 
-@pytest.mark.parametrize(
-    "over", [{"late": sending.LATEST_START + 0.1}, {"site": None}, {"credentials": None}], ids=lambda each: str(each)
-)
-def test_what_is_too_late_or_cannot_be_addressed_does_not_leave(simulator: Simulator, over: dict[str, Any]):
+@pytest.mark.parametrize("clock", ["monotonic", "of the wall", "of the wall, set back"])
+def test_what_is_too_late_by_either_clock_does_not_leave(simulator: Simulator, clock: str):
     acme, _ = changing.connected(simulator)
+    late = sending.LATEST_START + 0.1
+    set_forward = {"monotonic": 0.0, "of the wall": late, "of the wall, set back": -late}[clock]
+    change, made = announced(acme), flight(acme)
+    since = time.monotonic() - (late if clock == "monotonic" else 0)
 
-    came = posted(acme, **over)
+    with time_machine.travel(timezone.now() + timedelta(seconds=set_forward), tick=True):
+        came = sending.post(change, made, since=since)
 
     assert (came.move, came.reason, came.phase) == (
         *(Move.NOT_SENT, "too late after it was announced"),
@@ -407,3 +410,34 @@ def test_a_line_that_makes_no_sense_stands_in_the_way_of_no_other(
 
     assert caplog.messages == ["a line of the spool cannot be recorded: KeyError"]
     assert fresh(change).status == "SENDING"
+
+
+@pytest.mark.parametrize("seen", [{"move": "VERIFY"}, {"elapsed_ms": 10**400}, {"at": "soon"}])
+def test_a_line_that_was_written_by_hand_decides_nothing(
+    acme: Organization, caplog: pytest.LogCaptureFixture, seen: dict[str, Any]
+):
+    change = changing.standing(acme, "UNKNOWN")
+    came = {"move": "REJECT", "at": AT.isoformat(), **seen}
+    line = {
+        "change": change.pk,
+        "nonce": change.nonce,
+        "came": came,
+        "by": {"kind": "person", "name": "m"},
+        "echo": None,
+    }
+
+    sending.record_spooled(line, by=factories.WORKER)
+
+    assert "a line of the spool cannot be recorded: " in caplog.text
+    assert fresh(change).status == "UNKNOWN"
+
+
+def test_what_was_recorded_and_doubted_since_is_not_recorded_again(acme: Organization):
+    change = changing.standing(acme, "SENDING")
+    sending.record(change, CAME, by=changing.operator())
+    Change.objects.filter(pk=change.pk).update(status="UNKNOWN")
+
+    sending.record(fresh(change), CAME, by=changing.operator())
+
+    assert fresh(change).status == "UNKNOWN"
+    assert changing.moves(change) == ["ACCEPT"]

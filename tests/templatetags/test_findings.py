@@ -273,7 +273,14 @@ def test_change_from_outside_is_a_remark_on_a_calm_pair():
 
 
 @pytest.mark.parametrize(
-    ("changed_at", "names_itself"), [(ago(minutes=10), True), (ago(minutes=11), False), (None, False)]
+    ("changed_at", "names_itself"),
+    [
+        (ago(minutes=10), True),
+        (NOW, True),
+        (ago(minutes=11), False),
+        (ago(seconds=-1), False),
+        (None, False),
+    ],
 )
 def test_change_names_itself_when_its_time_is_near(changed_at: datetime | None, names_itself: bool):
     found = Found(Finding.CHANGED_OUTSIDE, side("a", Column.PRIMARY, modified_at=changed_at), NOW)
@@ -424,6 +431,15 @@ def test_change_that_names_no_time_accuses_nobody():
     text = note(Finding.CHANGED_OUTSIDE, modified_at=ago(days=3))
 
     assert "and names no new change" in text
+    assert "mara" not in text
+    assert "/organizations/halden-a/#history" in text
+
+
+def test_change_after_which_another_was_made_accuses_nobody():
+    text = note(Finding.CHANGED_OUTSIDE, modified_at=ago(minutes=-1))
+
+    assert "was changed outside the portal, seen at" in text
+    assert "and changed again at" in text
     assert "mara" not in text
     assert "/organizations/halden-a/#history" in text
 

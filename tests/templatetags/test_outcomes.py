@@ -62,9 +62,23 @@ def test_changes_are_grouped_by_who_has_to_act() -> None:
         )
     )
 
-    groups = _outcomes.in_groups([waiting, sending, unknown, sent])
+    preview = told(ChangeStatus.PREPARED)
 
-    assert groups == [("Waiting for approval", [waiting]), ("Open", [sending, unknown]), ("Final", [sent])]
+    groups = _outcomes.in_groups([sent, preview, sending, waiting, unknown])
+
+    assert groups == [
+        ("Waiting for approval", [waiting]),
+        ("Open", [sending, unknown]),
+        ("Previews", [preview]),
+        ("Final", [sent]),
+    ]
+
+
+def test_every_status_says_what_was_done_before() -> None:
+    said = [_outcomes.moved_before(status) for status in ChangeStatus]
+
+    assert len(set(said)) == len(ChangeStatus)
+    assert all(words.startswith("it ") for words in said)
 
 
 @pytest.mark.parametrize(("first", "day"), [(None, False), (AT, False), (AT.replace(day=13), True)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -135,6 +136,47 @@ def test_a_refusal_says_which_role_is_needed(viewer: Client) -> None:
 
     assert response.status_code == 403
     assert "admin" in response.content.decode()
+
+
+SIGNED_OUT = "you were signed out"
+
+
+@pytest.mark.parametrize(
+    ("came_from", "sentence"),
+    [
+        ("/changes/7/confirm/", "Nothing was sent: you were signed out. Next: sign in, then confirm again."),
+        ("/changes/7/", "Nothing was sent: you were signed out. Next: sign in, then do it again."),
+        ("/organizations/acme/", "Nothing was done: you were signed out. Next: sign in, then do it again."),
+    ],
+)
+def test_a_form_that_came_after_the_sign_out_is_told_that_nothing_was_done(
+    client: Client, came_from: str, sentence: str
+) -> None:
+    response = client.post("/changes/7/confirm/", headers={"referer": f"http://testserver{came_from}"}, follow=True)
+    address = response.redirect_chain[-1][0]
+    wrong = client.post(address, {"login": "x@halden.example", "password": "no", "next": came_from})
+
+    assert sentence in words(response)
+    assert f'action="{reverse("account_login")}?done=nothing"' in response.content.decode()
+    assert f'action="{reverse("account_login")}?done=nothing"' in wrong.content.decode()
+
+
+def test_a_page_that_was_only_opened_is_told_nothing(client: Client) -> None:
+    response = client.get("/changes/7/confirm/", follow=True)
+
+    assert SIGNED_OUT not in words(response)
+
+
+@pytest.mark.parametrize("query", ["done=everything", "done=<b>nothing", "done="])
+def test_no_other_words_reach_the_sign_in_page(client: Client, query: str) -> None:
+    response = client.get(f"{reverse('account_login')}?next=/changes/7/confirm/&{query}")
+
+    assert SIGNED_OUT not in words(response)
+    assert "everything" not in words(response)
+
+
+def words(response: Any) -> str:
+    return " ".join(re.sub(r"<[^>]*>", "", response.content.decode()).split())
 
 
 def test_somebody_who_was_disabled_is_out_at_once(viewer: Client) -> None:

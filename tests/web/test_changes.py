@@ -270,7 +270,8 @@ def test_a_link_is_previewed_and_sent(admin: Client, simulator: Simulator) -> No
     text = shown(admin, change)
     response = admin.post(confirm_url(change), typed(change))
 
-    assert "Set acme to ONBOARDING?" in text
+    assert "Connect acme to acme-dr?" in text
+    assert "Set acme" not in text
     assert "New connection" in text
     assert "target_org_name acme-dr" in text
     assert response["Location"] == change_url(change)
@@ -373,7 +374,21 @@ def test_a_link_of_a_dark_organization_can_be_read_again_when_it_answers(admin: 
     admin.post(confirm_url(change), {"again": "1"})
 
     assert newest().target_name == NAME
-    assert "Set acme to ONBOARDING?" in shown(admin, newest())
+    assert "Connect acme to acme-dr?" in shown(admin, newest())
+
+
+def test_a_viewer_reads_who_makes_the_connection_that_is_missing(
+    viewer: Client, admin: Client, simulator: Simulator
+) -> None:
+    unconnected(simulator)
+
+    refused = page(viewer.get(new_url("acme")))
+    text = page(viewer.get(reverse("organization", args=["acme"])))
+
+    assert "Needs: admin. You are viewer." in refused
+    assert "has no connection to change" in text
+    assert "Needs an admin: admin ." in text.replace("admin.", "admin .")
+    assert "operator" not in text
 
 
 def test_an_operator_reads_that_a_link_needs_an_admin(operator: Client, simulator: Simulator) -> None:
@@ -840,6 +855,57 @@ def test_a_preview_of_another_sign_in_is_not_sent(operator: Client, simulator: S
 
     assert "Nothing was sent: the preview was made under another sign-in" in shown(other, newest())
     assert simulator.posts == []
+
+
+def test_a_preview_of_another_sign_in_says_so_before_anything_is_typed(operator: Client, simulator: Simulator) -> None:
+    connected(simulator, names=("acme", NAME))
+    change = previewed(operator)
+    other = Client()
+    other.force_login(change.author)
+
+    response = other.get(confirm_url(change))
+    other.post(confirm_url(change), {"again": "1", "reason": REASON})
+
+    assert "This preview was made in another sign-in" in page(response)
+    assert "data-commit" not in response.content.decode()
+    assert "data-commit" in other.get(confirm_url(newest())).content.decode()
+    assert newest().replaces == change
+    assert newest().reason == REASON
+    assert simulator.posts == []
+
+
+def test_a_form_with_errors_keeps_its_fields_in_another_sign_in(operator: Client, simulator: Simulator) -> None:
+    connected(simulator, names=("acme", NAME))
+    change = previewed(operator)
+    other = Client()
+    other.force_login(change.author)
+
+    response = other.post(confirm_url(change), typed(change, reason="no \0 byte"))
+
+    assert response.status_code == 422
+    assert "data-commit" in response.content.decode()
+
+
+def test_what_both_sides_show_of_one_write_is_one_warning(operator: Client, simulator: Simulator) -> None:
+    connected(simulator, names=("acme", NAME))
+    simulator.write_aside("acme", 2, "priya.raman@halden.example")
+
+    text = shown(operator, previewed(operator))
+
+    assert text.count("changed outside the portal") == 1
+    assert "acme and acme-dr were changed outside the portal" in text
+
+
+def test_what_each_side_shows_of_another_write_are_two_warnings(operator: Client, simulator: Simulator) -> None:
+    connected(simulator, names=("acme", NAME))
+    simulator.write_aside("acme", 2, "priya.raman@halden.example")
+    previewed(operator)
+    Snapshot.objects.filter(organization__name="acme").update(outside_at=timezone.now() - timedelta(minutes=11))
+
+    text = shown(operator, previewed(operator))
+
+    assert "acme was changed outside the portal" in text
+    assert "acme-dr was changed outside the portal" in text
 
 
 def test_a_preview_after_an_outcome_leads_back_to_it(operator: Client, simulator: Simulator) -> None:

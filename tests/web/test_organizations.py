@@ -18,6 +18,7 @@ from hamr_portal.models import AuditEntry, Observation, Organization, Pair, Snap
 from hamr_portal.services import organizations
 from hamr_portal.simulator import SimulatedOrganization, Simulator
 from tests import factories
+from tests.open_changes import opened
 
 pytestmark = pytest.mark.django_db
 
@@ -434,3 +435,13 @@ def test_a_read_that_failed_says_from_which_day_the_view_is(viewer: Client, simu
     shown = viewer.post(url("organization_refresh"), follow=True).content.decode()
 
     assert f"The view below is from {long_ago.day} {long_ago:%b}" in shown
+
+
+def test_an_organization_is_not_disabled_while_a_change_is_open_there(admin: Client) -> None:
+    primary, _ = factories.pair()
+    opened(primary)
+
+    page = admin.post(url("organization_disable"), follow=True).content.decode()
+
+    assert "not disabled. A change is open there." in page
+    assert Organization.objects.enabled().filter(pk=primary.pk).exists()

@@ -424,7 +424,7 @@ def test_approval_by_another_person_sends_exactly_one_request(simulator: Simulat
 
     assert first["Location"] == url("change", change)
     assert len(simulator.posts) == 1
-    assert "Nothing more was done" in text(second)
+    assert "Nothing more was done: it was verified before." in text(second)
     assert "<title>Verified: acme is FAILOVER" in text(second)
     assert "approved by approver" in text(approver.get(reverse("changes")))
 
@@ -452,6 +452,33 @@ def test_the_author_is_told_that_somebody_else_decides() -> None:
     assert url("change_cancel", change) in page
     assert "Nobody there? Send without approval" in page
     assert url("change_approve", change) not in page
+
+
+def test_a_request_that_nobody_decided_is_over_before_it_is_tidied() -> None:
+    factories.person(Role.APPROVER)
+    change = standing(
+        ChangeStatus.AWAITING_APPROVAL, needs_approval=True, expires_at=timezone.now() - timedelta(seconds=1)
+    )
+
+    for client in (browser(), browser(Role.APPROVER)):
+        page = shown(client, change)
+
+        assert "<title>Ended: nothing was sent" in page
+        assert "nobody decided. Nothing was sent." in words(page)
+        assert f'action="{url("change_approve", change)}"' not in page
+        assert f'action="{url("change_skip_approval", change)}"' not in page
+        assert f'action="{url("change_cancel", change)}"' not in page
+
+
+@pytest.mark.parametrize(("status", "named"), [(ChangeStatus.AWAITING_APPROVAL, False), (ChangeStatus.NOT_SENT, True)])
+def test_the_author_is_among_those_who_can_help_but_with_a_decision(status: ChangeStatus, named: bool) -> None:
+    change = standing(status, needs_approval=True, skip_reason="" if status == "AWAITING_APPROVAL" else "nobody awake")
+    admin = factories.person(Role.ADMIN, "both@halden.example")
+    Change.objects.filter(pk=change.pk).update(author=admin)
+
+    page = browser(Role.VIEWER).get(url("change", change))
+
+    assert ("both" in page.context["helpers"]) is named
 
 
 def test_a_wrong_name_keeps_the_comment_and_sends_nothing(simulator: Simulator) -> None:
@@ -762,6 +789,46 @@ def test_older_changes_are_on_the_next_page(monkeypatch: pytest.MonkeyPatch) -> 
     assert f'"Change {newest.pk}"' not in second
 
 
+def test_a_preview_of_ones_own_is_not_called_final() -> None:
+    preview = standing(ChangeStatus.PREPARED, confirmed_at=None)
+    final = standing(ChangeStatus.CANCELLED)
+
+    page = text(browser().get(reverse("changes")))
+
+    places = [
+        page.index(words) for words in (">Previews<", f'"Change {preview.pk}"', ">Final<", f'"Change {final.pk}"')
+    ]
+    assert places == sorted(places)
+
+
+def test_changes_are_listed_by_the_moment_that_is_shown() -> None:
+    first, second, third = (standing(ChangeStatus.CANCELLED, ago=timedelta(minutes=minutes)) for minutes in (5, 30, 20))
+
+    page = text(browser().get(reverse("changes")))
+
+    places = [page.index(f'"Change {change.pk}"') for change in (first, third, second)]
+    assert places == sorted(places)
+
+
+def test_the_list_refreshes_itself_with_what_it_was_asked_for() -> None:
+    standing(ChangeStatus.CANCELLED)
+
+    page = text(browser().get(reverse("changes") + "?all"))
+
+    assert f'data-hx-get="{reverse("changes")}?all=" data-hx-trigger="every 10s, resume"' in page
+    assert '<meta http-equiv="refresh" content="30">' in page
+
+
+def test_a_list_with_a_field_is_not_loaded_anew_under_what_somebody_types() -> None:
+    observation = seen_outside()
+
+    page = text(browser().get(reverse("changes")))
+
+    assert f'<form id="acknowledge_{observation.pk}" method="post"' in page
+    assert 'http-equiv="refresh"' not in page
+    assert 'http-equiv="refresh"' in text(browser(Role.VIEWER).get(reverse("changes")))
+
+
 @pytest.mark.parametrize("before", ["x", "²", "-1", "9" * 40, ""])
 def test_an_address_that_names_no_change_is_no_trouble(before: str) -> None:
     assert browser().get(reverse("changes"), {"before": before}).status_code == 200
@@ -802,6 +869,21 @@ def test_what_was_changed_outside_is_listed_with_what_was_there_before() -> None
     assert listed.index("PASSIVE") < listed.index("FAILOVER")
     assert "priya.raman@halden.example" in listed
     assert "Acknowledge" in listed
+
+
+def test_one_write_that_both_sides_show_is_one_line_that_names_both() -> None:
+    observation = seen_outside()
+    other = Organization.objects.get(name="acme-dr")
+    at = observation.at - timedelta(minutes=1)
+    Observation.objects.create(
+        organization=other, at=at, outcome="ANSWERED", status=3, outside=True, modified_by=observation.modified_by
+    )
+
+    page = words(text(browser().get(reverse("changes"))))
+
+    listed = page[page.index("Changed outside the portal") :]
+    assert listed.count("priya.raman@halden.example") == 1
+    assert "us1 acmeand us5 acme-dr" in listed
 
 
 def test_an_acknowledged_change_keeps_its_comment() -> None:

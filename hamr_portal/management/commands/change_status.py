@@ -136,7 +136,7 @@ class Command(InstalledCommand):
                 self._skip_approval(change, asked, options["confirm"])
         except AlreadyMoved:
             # Somebody was quicker, and approved it for example; what is on the record says how far it is.
-            change.refresh_from_db()
+            self._look_up(change, "Somebody else moved this change")
 
     def _skip_approval(self, change: Change, asked: Asked, typed_name: str) -> None:
         if change.status != ChangeStatus.AWAITING_APPROVAL:
@@ -153,21 +153,27 @@ class Command(InstalledCommand):
         """Give the change after Ctrl-C as it is on the record."""
         if change is None:
             raise CommandError(f"Interrupted. {NOTHING_SENT}", returncode=NOT_SENT) from None
-        try:
-            change.refresh_from_db()
-        except DatabaseError:
-            said = f"Interrupted, and the database is away. {UNKNOWN}. manage.py reconcile finds out."
-            raise CommandError(said, returncode=OUTCOME_UNKNOWN) from None
+        self._look_up(change, "Interrupted")
         self.stdout.write("\nInterrupted.")
         return change
 
+    def _look_up(self, change: Change, why: str) -> None:
+        """Bring a change up to date, or say that it cannot be known how far it is."""
+        try:
+            change.refresh_from_db()
+        except DatabaseError:
+            said = f"{why}, and the database is away. {UNKNOWN}. manage.py reconcile finds out."
+            raise CommandError(said, returncode=OUTCOME_UNKNOWN) from None
+
     def _end(self, change: Change) -> None:
         """Print what happened and the outcome, and leave with the code that says it."""
-        story = story_of(change)
-        self.stdout.write("\nWhat happened")
-        for line in happened(story):
+        try:
+            story = story_of(change)
+            told = [*happened(story), f"\n{outcome(story, now=timezone.now())}"]
+        except DatabaseError:
+            told = [f"The database went away; last on the record: {change.status}. manage.py reconcile finds out more."]
+        for line in ["\nWhat happened", *told]:
             self.stdout.write(line)
-        self.stdout.write(f"\n{outcome(story, now=timezone.now())}")
         exit_code = EXITS[ChangeStatus(change.status)]
         if exit_code:
             sys.exit(exit_code)

@@ -687,3 +687,13 @@ def test_in_a_real_shell_from_an_empty_folder_to_a_verified_change_and_an_interr
     for side in sides:
         for text in (previewed, verified, left):
             assert side.api_key not in text.stdout + text.stderr
+
+
+def test_a_refusal_after_which_something_changed_does_not_say_that_nothing_did(acme, change_status):
+    acme.set_fault("acme-dr", "409", verb="POST", acts=True)
+
+    ended = change_status()
+
+    assert ended.exit == 3
+    assert "Nothing changed" not in ended.out
+    assert "Yet it reads back FAILOVER" in ended.out
