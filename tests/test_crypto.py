@@ -109,7 +109,18 @@ def test_a_flipped_bit_in_any_byte_is_refused(bit):
 
 
 @pytest.mark.parametrize(
-    "sealed", ["", ".", "k1", "k1.", "k1.AAAA", "k1.ä", "k1.A", "k1." + "A" * 16, "k1.\n" + SEALED[3:]]
+    "sealed",
+    [
+        "",
+        ".",
+        "k1",
+        "k1.",
+        "k1.AAAA",
+        "k1.ä",
+        "k1.A",
+        "k1." + "A" * 16,
+        pytest.param("k1.\n" + SEALED[3:], id="new line"),
+    ],
 )
 def test_what_is_no_sealed_text_is_refused(sealed):
     with pytest.raises(SealBroken):

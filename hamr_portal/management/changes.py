@@ -373,7 +373,7 @@ def _why(refused: Refused, change: Change | None, now: datetime) -> str:
         return _busy(refused.other, now)
     if isinstance(refused, SidesChanged):
         side, what = refused.facts.get("side"), refused.facts.get("what")
-        changed = _CHANGED[what] if what in _CHANGED else "Something new speaks against it"
+        changed = _CHANGED.get(what, "Something new speaks against it")
         changed = f"{side} does not say any more what was shown above" if side else changed
         return f"{changed}. Run this again, and look at what it shows."
     if isinstance(refused, LookAgain):

@@ -23,7 +23,7 @@ from hamr_portal.domain.people import Action
 from hamr_portal.domain.previews import needs_override
 from hamr_portal.models import Change, Organization, Person, SkipNotice
 
-from . import audit, conditions, previews, readings, reconciliation, sending
+from . import audit, conditions, connections, previews, readings, reconciliation, sending
 from .conditions import LONGEST_REASON, LONGEST_TICKET, Ready, Words
 from .moves import AlreadyMoved, move, once_more, tell
 from .previews import Link, Sight, Wish
@@ -184,6 +184,8 @@ def _commit(
     intent = _intent(change, ready.sight, **fields)
 
     def provided() -> None:
+        if by_way_of.sends:
+            connections.hold(conditions.sides(change))
         conditions.clear(change, ready, by)
         also()
 

@@ -18,7 +18,7 @@ from hamr_portal.domain.previews import Check, Weight, refusing
 from hamr_portal.models import Change, Organization, Person
 from hamr_portal.models.changes import ChangeQuerySet
 
-from . import connections, people, previews
+from . import people, previews
 from .moves import AlreadyMoved
 from .previews import Link, Sight, Wish
 from .refusals import Busy, Changed, Forbidden, Incomplete, LookAgain, NotAllowed, OwnChange, Problem, SidesChanged
@@ -177,7 +177,6 @@ def clear(change: Change, ready: Ready, by: Actor) -> None:
     entitled(by, ready.action)
     if not Person.objects.who_may(action_of(change)).filter(pk=change.author_id).exists():
         raise NotAllowed(f"{change.author.email}, who asked for it, may not change a status any more.")
-    connections.hold(sides(change))
     rows = Organization.objects.select_for_update(no_key=True).filter(pk__in=sides(change)).order_by("pk")
     own = next(row for row in rows if row.pk == change.organization_id)
     if own.disabled_at is not None or (own.requires_approval and not change.needs_approval):

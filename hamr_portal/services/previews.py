@@ -11,13 +11,13 @@ from django.conf import settings
 
 from hamr_portal.domain.audit import Actor
 from hamr_portal.domain.changes import What
-from hamr_portal.domain.connections import Connection, HamrStatus, ReadOutcome, View, sanitized
+from hamr_portal.domain.connections import Connection, HamrStatus, ReadOutcome, View
 from hamr_portal.domain.findings import OUTSIDE_CHANGE_SHOWN_FOR
 from hamr_portal.domain.organizations import Spelling
 from hamr_portal.domain.pairs import Column
 from hamr_portal.domain.previews import Check, Noticed, Reading, in_order, link_checks, status_checks
 from hamr_portal.hamr_client import HAMR_PATH, NotCopied, request_body
-from hamr_portal.models import Change, LogLine, Organization, Snapshot
+from hamr_portal.models import Change, LogLine, Observation, Organization, Snapshot
 
 from . import pulse, readings
 from .connections import Result
@@ -218,10 +218,10 @@ def _facts(change: Change) -> dict[str, str]:
 
 def _outside(sides: list[UUID], now: datetime) -> Iterator[Noticed]:
     since = now - OUTSIDE_CHANGE_SHOWN_FOR
-    rows = Snapshot.objects.select_related("organization").filter(pk__in=sides, outside_at__gt=since)
-    for row in rows.order_by("organization__name"):
-        facts = {"name": row.organization.name, "at": _moment(row.outside_at), "by": sanitized(row.modified_by, 200)}
-        yield Noticed(Check.CHANGED_OUTSIDE, facts)
+    rows = Observation.objects.filter(organization__in=sides, outside=True, at__gt=since, acknowledged_at=None)
+    newest = {row.organization.name: row for row in rows.select_related("organization").order_by("at", "pk")}
+    for name, row in sorted(newest.items()):
+        yield Noticed(Check.CHANGED_OUTSIDE, {"name": name, "at": _moment(row.at), "by": row.modified_by})
 
 
 def _in_use(organization: Organization, sides: list[UUID]) -> Iterator[Noticed]:

@@ -24,6 +24,7 @@ from . import connections, readings, sending, spool
 from .connections import Result
 from .moves import AlreadyMoved, move, tell
 from .previews import line_of
+from .readings import ReadNow
 
 logger = logging.getLogger(__name__)
 
@@ -50,12 +51,12 @@ def reconcile(*, by: Actor, seconds: float | None = None, only: Change | None = 
     return looked_at
 
 
-def read_now(change: Change, *, by: Actor) -> bool:
-    """Do one pass for one change, as often as people may ask for it; tells whether it was read now."""
+def read_now(change: Change, *, by: Actor) -> ReadNow:
+    """Do one pass for one change, as often as people may ask for it; tells what came of asking its own side."""
     tidy(by=by)
     answers, counted = readings.read_for_people([change.organization, *filter(None, [change.other])], by=by)
     learn(counted, by=by)
-    return answers[change.organization] is readings.ReadNow.READ
+    return answers[change.organization]
 
 
 def tidy(*, by: Actor) -> None:

@@ -22,6 +22,7 @@ from hamr_portal.models.changes import ChangeQuerySet
 from hamr_portal.services import audit, changes, conditions, outcomes, outside, overview, reconciliation
 from hamr_portal.services.conditions import Words
 from hamr_portal.services.moves import AlreadyMoved
+from hamr_portal.services.readings import ReadNow
 from hamr_portal.services.refusals import Blocked, Busy, Incomplete, LookAgain
 from hamr_portal.services.sending import NotRecordedYet, post_deadline
 from hamr_portal.templatetags._outcomes import moved_before, outcome_words
@@ -33,8 +34,13 @@ from .outcome_forms import DecisionForm, EndForm, ResolveForm, SkipForm
 
 ON_A_PAGE = 50
 OUTSIDE_LINES = 20
-READ_NOW_SECONDS = 3.0
-"""Seconds that a person waits for a reading that they asked for, at most; the worker reads on."""
+
+_NOT_READ = {
+    ReadNow.JUST_READ: "it was read less than 10 s ago. What it said is below.",
+    ReadNow.UNDER_WAY: "a read is under way. Its answer shows here in a moment.",
+    ReadNow.RATE_LIMITED: "Datadog limits reads. It is read when the limit resets.",
+    ReadNow.BUSY: "too many people read at this moment. Next: try again in a few seconds.",
+}
 
 _FOLLOWED_EVERY = {
     ChangeStatus.SENDING: 2,
@@ -119,8 +125,9 @@ def read(request: HttpRequest, pk: int) -> HttpResponse:
     """Read both sides now, and hold them against the change."""
     change = _change(pk)
     if change.status in OPEN:
-        if not reconciliation.read_now(change, by=actor_of(request)):
-            messages.info(request, "Not read again: it was read less than 10 s ago. What it said is below.")
+        answer = reconciliation.read_now(change, by=actor_of(request))
+        if answer in _NOT_READ:
+            messages.info(request, f"Not read again: {_NOT_READ[answer]}")
     else:
         messages.info(request, f"Not read: the change is final: {_said(change)}.")
     return redirect("change", pk)

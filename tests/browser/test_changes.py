@@ -12,8 +12,9 @@ from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from hamr_portal.domain.changes import ChangeStatus
+from hamr_portal.domain.connections import HamrStatus
 from hamr_portal.domain.people import Role
-from hamr_portal.models import Change, Person, Worker
+from hamr_portal.models import Change, Organization, Person, Worker
 from hamr_portal.simulator import Simulator
 from tests.services import changing
 
@@ -215,8 +216,14 @@ def test_two_people_make_an_approved_change(page: Page, simulator: Simulator) ->
     assert len(simulator.posts) == 1
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390, 320])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (390, "dark"),
+        *(pytest.param(*each, marks=pytest.mark.slow) for each in ((1440, "light"), (1440, "dark"), (390, "light"))),
+        *(pytest.param(320, scheme, marks=pytest.mark.slow) for scheme in ("light", "dark")),
+    ],
+)
 def test_no_page_of_a_change_has_what_axe_finds_or_scrolls_sideways(
     page: Page, simulator: Simulator, width: int, scheme: Any
 ) -> None:
@@ -262,3 +269,35 @@ NOT_SENT = (
     ChangeStatus.DECLINED,
     ChangeStatus.EXPIRED,
 )
+
+
+def test_the_largest_words_stay_inside_their_lane(page: Page, simulator: Simulator) -> None:
+    a_pair(simulator)
+    sign_in(page, Role.OPERATOR)
+    preview(page, status="ONBOARDING")
+    right = "each => each.getBoundingClientRect().right"
+
+    rims = {}
+    for width in (1440, 1100, 390, 320):
+        page.set_viewport_size({"width": width, "height": 900})
+        lane = page.locator(".lane--main")
+        rims[width] = lane.evaluate(right) - lane.locator(".lane__after .badge").evaluate(right)
+
+    assert {width: rim for width, rim in rims.items() if rim < 8} == {}
+
+
+def test_a_comment_that_is_being_typed_outlives_a_refresh(page: Page, simulator: Simulator) -> None:
+    a_pair(simulator)
+    simulator.write_aside("acme", 3, "priya.raman@halden.example")
+    changing.look(*Organization.objects.all())
+    sign_in(page, Role.OPERATOR)
+    page.goto("/changes/")
+    comment = page.get_by_placeholder("done by hand")
+    comment.fill("INC-4473, by")
+    comment.blur()
+    changing.changed(Organization.objects.get(name="acme-dr"), HamrStatus.ACTIVE)
+
+    page.evaluate("htmx.trigger(document.querySelector('#changes'), 'resume')")
+
+    expect(page.locator("#changes")).to_contain_text("Final")
+    expect(comment).to_have_value("INC-4473, by")

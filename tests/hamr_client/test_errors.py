@@ -2,6 +2,7 @@ import pytest
 
 from hamr_portal.domain.connections import ReadOutcome
 from hamr_portal.hamr_client import HamrError, NotSent, OutcomeUnknown, Phase, Rejected, Untrusted
+from hamr_portal.hamr_client._deadline import Attempt, Deadline
 
 
 def error(kind=OutcomeUnknown, phase=Phase.ANSWER, status=None, reason="why", raw=""):
@@ -49,9 +50,21 @@ def test_read_without_a_whole_answer_is_no_answer(phase):
         (408, ReadOutcome.SERVER_ERROR),
         (422, ReadOutcome.REFUSED),
         (429, ReadOutcome.RATE_LIMITED),
+        (499, ReadOutcome.REFUSED),
         (500, ReadOutcome.SERVER_ERROR),
         (504, ReadOutcome.SERVER_ERROR),
     ],
 )
 def test_read_comes_to_what_its_status_says(status, outcome):
     assert error(status=status).read_outcome is outcome
+
+
+def test_answer_without_a_status_is_no_answer():
+    assert error(status=None).read_outcome is ReadOutcome.NO_ANSWER
+
+
+def test_failed_attempt_says_after_how_many_milliseconds(monkeypatch):
+    deadline = Deadline(5.0)
+    monkeypatch.setattr(deadline, "elapsed", lambda: 1.5)
+
+    assert Attempt(deadline, 1.0).error().elapsed_ms == 1500

@@ -209,8 +209,19 @@ def test_compressed_answer_is_refused(encoding):
         understood(reply(200, document(), Content_Encoding=encoding), echo_in)
 
 
-def test_answer_that_says_it_is_not_compressed_is_understood():
-    assert understood(reply(200, document(), Content_Encoding="Identity"), echo_in).status == 2
+@pytest.mark.parametrize("encoding", ["Identity", " identity\t"])
+def test_answer_that_says_it_is_not_compressed_is_understood(encoding):
+    assert understood(reply(200, document(), Content_Encoding=encoding), echo_in).status == 2
+
+
+def test_compressed_answer_of_another_kind_is_called_compressed():
+    with pytest.raises(OutcomeUnknown, match=r"^compressed answer \(gzip\) refused$"):
+        understood(reply(200, b"\x1f\x8b", "text/plain", Content_Encoding="gzip"), echo_in)
+
+
+@pytest.mark.parametrize("status", [300, 399])
+def test_first_and_last_of_the_redirects_are_called_so(status):
+    assert raised(reply(status)).reason == "unexpected redirect to the same host refused"
 
 
 def test_answer_longer_than_the_limit_is_unreadable():

@@ -629,6 +629,26 @@ def test_what_a_link_asks_for_is_kept_in_the_change(simulator: Simulator):
     assert conditions.as_confirmed(change, by=changing.admin(), action=Action.LINK_ORGANIZATIONS)
 
 
+def test_a_link_takes_a_uuid_that_was_not_known_from_the_other_side(simulator: Simulator):
+    acme, acme_dr = changing.unconnected(simulator)
+    change = standing(acme, "PREPARED", links=True, other=acme_dr, target_uuid=None)
+
+    link = conditions.wish_of(change).link
+
+    assert link is not None
+    assert link.target_uuid == acme_dr.uuid
+
+
+def test_a_link_to_an_organization_that_is_not_saved_has_the_uuid_that_was_typed_or_none(simulator: Simulator):
+    acme, _ = changing.unconnected(simulator)
+    change = standing(acme, "PREPARED", links=True, target_uuid=None)
+
+    link = conditions.wish_of(change).link
+
+    assert link is not None
+    assert link.target_uuid is None
+
+
 # --- what comes between -----------------------------------------------------------------------------------------
 
 
@@ -667,3 +687,12 @@ def test_what_somebody_asked_for_who_may_not_any_more_is_not_approved(simulator:
 
     assert changing.fresh(change).status == "AWAITING_APPROVAL"
     assert simulator.posts == []
+
+
+def test_an_organization_that_is_disabled_between_the_last_read_and_the_commit_stops_the_change(simulator: Simulator):
+    acme, _ = changing.connected(simulator)
+    change = changing.prepared(acme)
+    found = ready(change)
+    Organization.objects.filter(pk=acme.pk).update(disabled_at=timezone.now())
+
+    assert between(change, found)["what"] is Changed.DISABLED

@@ -14,7 +14,7 @@ from hamr_portal.domain.changes import What
 from hamr_portal.domain.connections import Connection, HamrStatus, ReadOutcome, View
 from hamr_portal.domain.organizations import Spelling
 from hamr_portal.domain.previews import Check, Noticed
-from hamr_portal.models import Organization, Snapshot, Worker
+from hamr_portal.models import Observation, Organization, Snapshot, Worker
 from hamr_portal.services import previews
 from hamr_portal.services.connections import Flight, Result
 from hamr_portal.services.previews import Link, Sight, Wish
@@ -337,23 +337,31 @@ def test_an_earlier_request_of_this_side_may_still_land(simulator: Simulator):
     assert found[Check.MAY_LAND_LATE]["change"] == str(earlier.pk)
 
 
+def seen_outside(name: str, at: datetime, **fields: Any) -> None:
+    """Let it have been seen then that somebody had changed an organization's status outside the portal."""
+    given = {"modified_by": "priya.raman", "outcome": ReadOutcome.ANSWERED, "outside": True, "at": at, **fields}
+    Observation.objects.create(organization=Organization.objects.get(name=name), **given)
+
+
 @pytest.mark.parametrize("side", ["acme", "acme-dr"])
 def test_a_change_from_outside_within_the_hour_is_said_of_either_side(simulator: Simulator, side: str):
     acme, _ = changing.connected(simulator)
     at_work()
     at = timezone.now() - timedelta(minutes=59)
-    Snapshot.objects.filter(organization__name=side).update(outside_at=at)
+    seen_outside(side, at)
+    seen_outside(side, at - timedelta(seconds=30), modified_by="somebody.before")
 
     assert noticed(acme) == {
-        Check.CHANGED_OUTSIDE: {"name": side, "at": at.isoformat(), "by": "admin@example.com"},
+        Check.CHANGED_OUTSIDE: {"name": side, "at": at.isoformat(), "by": "priya.raman"},
     }
 
 
 def test_a_change_from_outside_of_long_ago_or_of_others_is_not(simulator: Simulator):
     acme, _ = changing.connected(simulator)
     at_work()
-    Snapshot.objects.update(outside_at=timezone.now() - timedelta(minutes=61))
-    Snapshot.objects.filter(pk=factories.organization("globex").pk).update(outside_at=timezone.now())
+    seen_outside("acme", timezone.now() - timedelta(minutes=61))
+    seen_outside("acme", timezone.now(), acknowledged_at=timezone.now())
+    seen_outside(factories.organization("globex").name, timezone.now())
 
     assert noticed(acme) == {}
 

@@ -11,7 +11,7 @@ from pytest_django.fixtures import Settings
 
 from hamr_portal.domain.audit import Actor, Event
 from hamr_portal.domain.changes import ChangeStatus, Move, What
-from hamr_portal.domain.connections import HamrStatus, ReadOutcome
+from hamr_portal.domain.connections import HamrStatus, ReadOutcome, View
 from hamr_portal.models import Change, LogLine, Organization, Snapshot
 from hamr_portal.services import changes, connections, organizations, readings, reconciliation, spool
 from hamr_portal.services.connections import Result
@@ -358,6 +358,51 @@ def test_a_newer_change_that_was_verified_by_an_earlier_write_claims_nothing(
     hear(acme)
 
     assert (fresh(older).status, fresh(newer).status) == ("VERIFIED", "VERIFIED")
+
+
+def test_a_newer_change_of_another_person_that_still_waits_claims_nothing(
+    simulator: Simulator, sides: tuple[Organization, Organization], clock: time_machine.Traveller
+):
+    acme, _ = sides
+    older = sent(simulator, acme, "late", seconds=3600)
+    changes.resolve(older, by=changing.operator(), reason="because")
+    simulator.set_fault("acme", "drop_before", verb="POST")
+    newer = changed(acme, by=changing.operator(email=SOMEBODY))
+    clock.shift(10)
+    simulator.act_late()
+
+    hear(acme)
+
+    assert (fresh(older).status, fresh(newer).status) == ("VERIFIED", "UNKNOWN")
+
+
+def test_a_newer_change_that_was_verified_by_another_write_of_the_same_claims_nothing(
+    simulator: Simulator, lost: Change, clock: time_machine.Traveller
+):
+    newer = standing(lost.organization, "VERIFIED", applied_modified_at=AT - timedelta(minutes=10))
+    view = View(True, newer.target_status, modified_at=AT, modified_by=newer.writer)
+
+    assert reconciliation._is_of_another(lost, view) is False
+
+
+@pytest.mark.parametrize("newer", [True, False])
+def test_only_a_newer_change_claims_a_write_without_a_time(simulator: Simulator, lost: Change, newer: bool):
+    verified = standing(lost.organization, "VERIFIED", applied_modified_at=None)
+    view = View(True, verified.target_status, modified_by=verified.writer)
+    held = lost if newer else standing(lost.organization, "RESOLVED")
+
+    assert reconciliation._is_of_another(held, view) is newer
+
+
+@pytest.mark.parametrize("newer", [True, False])
+def test_only_a_newer_change_of_the_other_side_claims_a_write_of_about_its_time(
+    simulator: Simulator, lost: Change, sides: tuple[Organization, Organization], newer: bool
+):
+    verified = standing(sides[1], "VERIFIED", applied_modified_at=AT)
+    view = View(True, verified.target_status, modified_at=AT + timedelta(seconds=30), modified_by=verified.writer)
+    held = lost if newer else standing(lost.organization, "RESOLVED")
+
+    assert reconciliation._is_of_another(held, view) is newer
 
 
 def test_what_waits_does_not_take_the_write_of_a_newer_change_that_was_verified(

@@ -111,6 +111,7 @@ def test_what_came_of_it_is_named_by_what_is_known(
     assert (came.move, came.http_status, came.echo) == (expected, status, None)
     assert reason in came.reason
     assert came.phase
+    assert came.elapsed_ms is not None
     assert len(simulator.posts) == 1
 
 
@@ -266,7 +267,8 @@ def test_an_answer_that_comes_after_the_change_was_reconciled_is_only_told(acme:
         *(Event.CHANGE_ACCEPTED, "ACCEPT"),
         200,
     )
-    assert AuditEntry.objects.get().change == change.pk
+    written = AuditEntry.objects.get()
+    assert (written.change, written.organization) == (change.pk, acme.name)
 
 
 def test_what_is_not_known_is_not_lost_again(acme: Organization):
@@ -286,6 +288,15 @@ def test_what_was_recorded_already_is_not_told_twice(acme: Organization):
 
     assert changing.moves(change) == ["ACCEPT"]
     assert len(entries()) == 1
+
+
+def test_what_was_seen_at_another_moment_is_told_as_well(acme: Organization):
+    change = changing.standing(acme, "SENDING")
+
+    recorded(change, CAME)
+    recorded(change, replace(CAME, at=AT + timedelta(seconds=1)))
+
+    assert changing.moves(change) == ["ACCEPT", "ACCEPT"]
 
 
 # --- where the database does not take it ------------------------------------------------------------------------

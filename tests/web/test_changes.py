@@ -18,7 +18,7 @@ from hamr_portal.domain.changes import ChangeStatus
 from hamr_portal.domain.connections import HamrStatus
 from hamr_portal.domain.people import Role
 from hamr_portal.hamr_client import HamrClient
-from hamr_portal.models import AuditEntry, Change, Organization, Snapshot
+from hamr_portal.models import AuditEntry, Change, Observation, Organization, Snapshot
 from hamr_portal.services import changes, connections, organizations, sending
 from hamr_portal.simulator import Simulator
 from tests import factories
@@ -900,7 +900,8 @@ def test_what_each_side_shows_of_another_write_are_two_warnings(operator: Client
     connected(simulator, names=("acme", NAME))
     simulator.write_aside("acme", 2, "priya.raman@halden.example")
     previewed(operator)
-    Snapshot.objects.filter(organization__name="acme").update(outside_at=timezone.now() - timedelta(minutes=11))
+    rows = Observation.objects.filter(organization__name="acme", outside=True)
+    rows.update(at=timezone.now() - timedelta(minutes=11))
 
     text = shown(operator, previewed(operator))
 
