@@ -191,7 +191,7 @@ def _commit(
 
     def write() -> None:
         seen = ready.sight.lines(What.READ_AGAIN)
-        move(change, by_way_of, by=by, reason=said, provided=provided, lines=seen, data=intent, set=fields)
+        move(change, by_way_of, by=by, reason=said, provided=provided, seen=seen, data=intent, fields=fields)
 
     try:
         once_more(write)
@@ -233,7 +233,7 @@ def cancel(change: Change, *, by: Actor) -> Change:
     """Take back one's own change before it is sent. Raises `NotAllowed`, `AlreadyMoved`."""
     with on_record(by, change.organization, change):
         author = conditions.its_author(change, by)
-    move(change, Move.CANCEL, by=by, set={"closed_by": author})
+    move(change, Move.CANCEL, by=by, fields={"closed_by": author})
     return change
 
 
@@ -246,7 +246,7 @@ def decline(change: Change, *, by: Actor, comment: str) -> Change:
         approver = conditions.another_person(change, by)
         _said(comment)
     closed = {"closed_by": approver, "closing_reason": sanitized(comment, LONGEST_REASON)}
-    move(change, Move.DECLINE, by=by, reason=comment, set=closed)
+    move(change, Move.DECLINE, by=by, reason=comment, fields=closed)
     return change
 
 
@@ -260,7 +260,7 @@ def resolve(change: Change, *, by: Actor, reason: str) -> Change:
         person = conditions.entitled(by, Action.CHANGE_STATUS)
         _said(reason)
     closed = {"closed_by": person, "closing_reason": sanitized(reason, LONGEST_REASON)}
-    move(change, Move.RESOLVE, by=by, reason=reason, set={**closed, "settled_at": timezone.now(), "check_at": None})
+    move(change, Move.RESOLVE, by=by, reason=reason, fields=closed | {"settled_at": timezone.now(), "check_at": None})
     return change
 
 

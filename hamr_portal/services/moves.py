@@ -28,32 +28,33 @@ def move(
     by: Actor,
     reason: str = "",
     provided: Callable[[], object] = lambda: None,
-    line: LogLine | None = None,
-    lines: Iterable[LogLine] = (),
+    fields: Mapping[str, Any] | None = None,
+    seen: Iterable[LogLine] = (),
+    told: LogLine | None = None,
     data: Mapping[str, Any] | None = None,
-    set: Mapping[str, Any] | None = None,
 ) -> None:
     """Move a change along one arrow of the table: the row, its log and the record, in one durable transaction.
 
-    `provided` looks at the database first, in that transaction, and raises to stop the move. `set` are the row's fields
-    that the move brings, `line` the log's line of it where it tells more than that it happened. Raises `AlreadyMoved`.
+    `provided` looks at the database first, in that transaction, and raises to stop the move. The move brings `fields`
+    to the row, and to the log the readings that it rests on, `seen`; `told` is its own line there, where that tells
+    more than that it happened. Raises `AlreadyMoved`.
     """
-    fields = dict(set or {})
+    brought = dict(fields or {})
     with transaction.atomic(durable=True):
         provided()
         rows = Change.objects.filter(pk=change.pk, status__in=by_way_of.leaves)
         before = rows.select_for_update(no_key=True).values_list("status", flat=True).first()
-        if before is None or not rows.update(status=by_way_of.reaches, **fields):
+        if before is None or not rows.update(status=by_way_of.reaches, **brought):
             raise AlreadyMoved(f"change {change.pk} cannot be {by_way_of.name} any more")
-        told = line or LogLine()
-        told.what, told.move, told.by = What.MOVED, by_way_of.name, by.name
-        _write([*_in_order(lines), told], change)
+        line = told or LogLine()
+        line.what, line.move, line.by = What.MOVED, by_way_of.name, by.name
+        _write([*_in_order(seen), line], change)
         audit.append(
             by_way_of.event,
             by=by,
             organization=change.organization.name,
             change=change.pk,
-            ticket=fields.get("ticket") or change.ticket,
+            ticket=brought.get("ticket") or change.ticket,
             reason=reason,
             outcome=by_way_of.reaches,
             data={"before": before, "after": by_way_of.reaches, **(data or {})},

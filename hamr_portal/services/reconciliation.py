@@ -115,7 +115,7 @@ def _sides(change: Change) -> set[UUID]:
 
 def _unless_moved(change: Change, by_way_of: Move, by: Actor, **fields: Any) -> None:
     try:
-        move(change, by_way_of, by=by, set=fields)
+        move(change, by_way_of, by=by, fields=fields)
     except AlreadyMoved:
         logger.info("change %s was moved by somebody else meanwhile", change.pk)
 
@@ -163,7 +163,7 @@ def _settle(change: Change, by_way_of: Move, own: Result, other: Result | None, 
         fields["applied_modified_at"] = view.modified_at
     lines = [line_of(result, What.READ_BACK) for result in (other, own) if result is not None]
     data = {"reads_back": asdict(view), "reads": change.reads + 1}
-    move(change, by_way_of, by=by, lines=lines, data=data, set=fields)
+    move(change, by_way_of, by=by, seen=lines, data=data, fields=fields)
 
 
 def _keep_waiting(change: Change, own: Result, other: Result | None, agreement: Agreement) -> None:

@@ -146,7 +146,7 @@ def _record(change: Change, came: Came, by: Actor) -> None:
     if came.echo is not None:
         fields |= {"writer": came.echo.modified_by or change.writer, "applied_modified_at": came.echo.modified_at}
     try:
-        move(change, came.move, by=by, line=came.line(), data=came.data(), set=fields)
+        move(change, came.move, by=by, told=came.line(), data=came.data(), fields=fields)
     except AlreadyMoved:
         # It was taken for abandoned, and has been reconciled since. What was seen is told all the same.
         with transaction.atomic():

@@ -29,7 +29,7 @@ def asked_about(change: Change, body: str | None = None) -> int | None:
 def test_announced_and_committed_is_found(acme: Organization) -> None:
     change = prepared(acme)
 
-    move(change, Move.SEND, by=operator(), data={"request": change.request}, set={"sent_at": timezone.now()})
+    move(change, Move.SEND, by=operator(), data={"request": change.request}, fields={"sent_at": timezone.now()})
 
     assert asked_about(change) == change.pk
     assert asked_about(change, change.request + " ") is None
@@ -58,7 +58,7 @@ def test_entry_that_is_not_committed_is_noticed(acme: Organization, monkeypatch:
 
     monkeypatch.setattr(AuditEntry, "save", save_and_ask)
 
-    move(change, Move.SEND, by=operator(), data={"request": change.request}, set={"sent_at": timezone.now()})
+    move(change, Move.SEND, by=operator(), data={"request": change.request}, fields={"sent_at": timezone.now()})
 
     assert found == [None]
     assert transaction.get_connection().in_atomic_block is False

@@ -759,7 +759,7 @@ def test_the_database_refuses_an_approval_by_its_author_too(simulator: Simulator
             Change.objects.filter(pk=change.pk).update(approver=approver, **sends)
     own = {"approver": change.author, "sent_at": timezone.now()}
     with pytest.raises(IntegrityError):
-        move(change, Move.APPROVE, by=changing.operator(), set=own)
+        move(change, Move.APPROVE, by=changing.operator(), fields=own)
 
     assert (fresh(change).status, fresh(change).approver) == ("AWAITING_APPROVAL", None)
     assert moves(change) == ["ASK"]

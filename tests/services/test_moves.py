@@ -45,14 +45,14 @@ def test_a_move_leaves_its_own_statuses_and_no_other(acme: Organization, status:
     brings = BRINGS.get(by_way_of.reaches, {})
 
     if status in by_way_of.leaves:
-        move(change, by_way_of, by=changing.operator(), set=brings)
+        move(change, by_way_of, by=changing.operator(), fields=brings)
 
         assert fresh(change).status == change.status == by_way_of.reaches
         assert changing.moves(change) == [by_way_of.name]
         assert [(each.event, each.outcome) for each in entries()] == [(by_way_of.event, by_way_of.reaches)]
     else:
         with pytest.raises(AlreadyMoved, match=f"change {change.pk} cannot be {by_way_of.name} any more"):
-            move(change, by_way_of, by=changing.operator(), set=brings)
+            move(change, by_way_of, by=changing.operator(), fields=brings)
 
         assert everything(change) == before
 
@@ -60,7 +60,7 @@ def test_a_move_leaves_its_own_statuses_and_no_other(acme: Organization, status:
 def test_a_move_is_one_row_one_line_and_one_entry_that_tell_the_same(acme: Organization):
     change, mara = standing(acme, "SENDING", ticket="INC-1"), changing.operator()
 
-    move(change, Move.ACCEPT, by=mara, reason="it answered", data={"http_status": 200}, set={"http_status": 200})
+    move(change, Move.ACCEPT, by=mara, reason="it answered", data={"http_status": 200}, fields={"http_status": 200})
 
     line = changing.made(change, Move.ACCEPT)
     assert (fresh(change).status, fresh(change).http_status, change.http_status) == ("ACCEPTED", 200, 200)
@@ -75,7 +75,7 @@ def test_a_move_is_one_row_one_line_and_one_entry_that_tell_the_same(acme: Organ
 def test_a_ticket_that_comes_with_the_move_is_the_one_on_the_record(acme: Organization):
     change = standing(acme, "PREPARED", ticket="kept from a form that failed")
 
-    move(change, Move.SEND, by=changing.operator(), set={"ticket": "INC-2", "sent_at": AT})
+    move(change, Move.SEND, by=changing.operator(), fields={"ticket": "INC-2", "sent_at": AT})
 
     assert (AuditEntry.objects.get().ticket, fresh(change).ticket) == ("INC-2", "INC-2")
 
@@ -85,7 +85,7 @@ def test_a_move_tells_what_was_seen_first_and_then_what_it_did(acme: Organizatio
     seen = LogLine(what=What.READ_BACK, at=AT, has_connection=True, status=3)
     told = LogLine(at=AT + timedelta(seconds=1), http_status=504, what=What.PREVIEWED, move="none")
 
-    move(change, Move.RULE_OUT, by=factories.WORKER, lines=[seen], line=told)
+    move(change, Move.RULE_OUT, by=factories.WORKER, seen=[seen], told=told)
 
     lines = LogLine.objects.order_by("pk").values_list("what", "move", "at", "last_at", "by", "http_status")
     assert list(lines) == [
@@ -123,7 +123,7 @@ def test_without_an_entry_on_the_record_nothing_moves(
     monkeypatch.setattr(audit, "append", fail)
 
     with pytest.raises(error, match="the disk is full"):
-        move(change, Move.ACCEPT, by=changing.operator(), set={"http_status": 200})
+        move(change, Move.ACCEPT, by=changing.operator(), fields={"http_status": 200})
 
     assert everything(change) == before
     assert (change.status, change.http_status) == ("SENDING", None)
@@ -163,7 +163,7 @@ def test_what_has_to_hold_is_looked_at_in_the_same_transaction_and_stops_the_mov
         raise PermissionError("not any more")
 
     with pytest.raises(PermissionError, match="not any more"):
-        move(change, Move.SEND, by=changing.operator(), provided=provided, set={"sent_at": AT})
+        move(change, Move.SEND, by=changing.operator(), provided=provided, fields={"sent_at": AT})
 
     assert everything(change) == before
 
@@ -193,7 +193,7 @@ def test_what_somebody_else_moved_meanwhile_is_not_moved_again(acme: Organizatio
     move(also, Move.CANCEL, by=changing.operator())
 
     with pytest.raises(AlreadyMoved):
-        move(change, Move.SEND, by=changing.operator(), set={"sent_at": AT})
+        move(change, Move.SEND, by=changing.operator(), fields={"sent_at": AT})
 
     assert (fresh(change).status, fresh(change).sent_at) == ("CANCELLED", None)
     assert changing.moves(change) == ["CANCEL"]
