@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from hamr_portal.domain.audit import Actor, Event
 from hamr_portal.domain.changes import ChangeStatus, Move, What
 from hamr_portal.domain.connections import HamrStatus, ReadOutcome, View
 from hamr_portal.models import Change, LogLine, Organization, Snapshot
+from hamr_portal.models.changes import ChangeQuerySet
 from hamr_portal.services import changes, connections, organizations, readings, reconciliation, spool
 from hamr_portal.services.connections import Result
 from hamr_portal.services.moves import move
@@ -689,6 +691,14 @@ def test_what_one_worker_took_is_left_to_it_until_its_reading_must_be_over(
     assert reconciliation.take_due(now=now) == {sides[0].pk}
     assert reconciliation.take_due(now=now + timedelta(seconds=22.9)) == set()
     assert reconciliation.take_due(now=now + timedelta(seconds=23)) == {sides[0].pk}
+
+
+def test_what_another_worker_was_quicker_to_take_is_left_to_it(lost: Change, monkeypatch: pytest.MonkeyPatch):
+    seen_before = SimpleNamespace(filter=lambda *_, **__: [lost])
+    monkeypatch.setattr(ChangeQuerySet, "unsettled", lambda _: seen_before)
+    Change.objects.filter(pk=lost.pk).update(check_at=AT + timedelta(seconds=26))
+
+    assert reconciliation.take_due(now=AT + timedelta(seconds=3)) == set()
 
 
 def test_a_side_that_is_disabled_is_waited_for_and_its_other_side_left_in_peace(
