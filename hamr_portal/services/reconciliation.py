@@ -15,7 +15,15 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from hamr_portal.domain.audit import Actor
-from hamr_portal.domain.changes import BEFORE_SENDING, MAY_STILL_LAND, UNSETTLED, ChangeStatus, Move, What
+from hamr_portal.domain.changes import (
+    APPROVAL_LASTS,
+    BEFORE_SENDING,
+    MAY_STILL_LAND,
+    UNSETTLED,
+    ChangeStatus,
+    Move,
+    What,
+)
 from hamr_portal.domain.connections import ReadOutcome, View
 from hamr_portal.domain.evidence import SAY_NOTHING, Agreement, Patience, Sign, move_after, sign_of, was_written_by
 from hamr_portal.models import Change, LogLine, Snapshot
@@ -68,7 +76,8 @@ def tidy(*, by: Actor) -> None:
         logger.critical("the spool cannot be read: %s", error.strerror)
     now = timezone.now()
     # Both ways, here and below: after the clock was set back, what was prepared or sent is in the future.
-    over = Q(expires_at__lt=now - IN_HAND) | Q(prepared_at__gt=now + CLOCKS_APART)
+    longest = max(APPROVAL_LASTS, timedelta(seconds=settings.PREVIEW_SECONDS)) + CLOCKS_APART
+    over = Q(expires_at__lt=now - IN_HAND) | Q(expires_at__gt=now + longest) | Q(prepared_at__gt=now + CLOCKS_APART)
     for change in Change.objects.filter(over, status__in=BEFORE_SENDING).select_related("organization"):
         _unless_moved(change, Move.EXPIRE, by)
     lasts = timedelta(seconds=sending.post_deadline() + ABANDONED_AFTER)

@@ -835,6 +835,17 @@ def test_a_spool_that_cannot_be_read_keeps_nothing_else_from_being_done(
     assert "the spool cannot be read: Is a directory" in caplog.messages
 
 
+@pytest.mark.parametrize(("minutes", "status"), [(40, "AWAITING_APPROVAL"), (40.1, "EXPIRED"), (1440, "EXPIRED")])
+def test_what_would_wait_longer_than_anything_may_was_confirmed_by_a_clock_that_ran_ahead(
+    sides: tuple[Organization, Organization], clock: time_machine.Traveller, minutes: float, status: str
+):
+    ends_at = AT + timedelta(minutes=minutes)
+
+    change = tidied(standing(sides[0], "AWAITING_APPROVAL", prepared_at=AT, expires_at=ends_at))
+
+    assert change.status == status
+
+
 def test_what_was_prepared_in_the_future_ends_when_the_clock_was_set_back(
     sides: tuple[Organization, Organization], clock: time_machine.Traveller
 ):
