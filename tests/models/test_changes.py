@@ -135,7 +135,7 @@ def test_organizations_without_a_pair_hold_only_themselves():
 
 
 def test_a_status_that_the_table_does_not_know_is_refused():
-    refused(change(), "change_status_known", status="DONE")
+    refused(change("UNKNOWN"), "change_status_known", status="DONE")
 
 
 @pytest.mark.parametrize("target", [HamrStatus.UNSPECIFIED, 6, -1])
