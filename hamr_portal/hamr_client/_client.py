@@ -8,6 +8,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from random import SystemRandom
 from typing import Any
 from urllib.parse import urlsplit
@@ -207,6 +208,7 @@ def _both(credentials: Credentials) -> _Keys:
     return {"DD-API-KEY": credentials.api_key, "DD-APPLICATION-KEY": credentials.application_key}
 
 
+@cache  # reading all certificates takes longer than a call
 def _default_context() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)  # a small machine may have no certificates of its own

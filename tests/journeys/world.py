@@ -20,7 +20,6 @@ from uuid import UUID
 import pytest
 import time_machine
 from django.db import OperationalError, connection
-from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 from pytest_django.fixtures import Settings
@@ -364,14 +363,7 @@ def live_in(world: Callable[[], World], monkeypatch: pytest.MonkeyPatch, setting
         monkeypatch.setattr(module, "time", types.SimpleNamespace(monotonic=lambda: world().elapsed))
     monkeypatch.setattr(Now, "as_sqlite", lambda *_, **__: (f"'{timezone.now().replace(tzinfo=None)}'", ()))
     monkeypatch.setattr(Now, "as_postgresql", lambda *_, **__: (f"'{timezone.now()}'::timestamptz", ()))
-    # Made for hundreds of rows: for the two of a pair, building its SQL takes a quarter of all the time.
-    monkeypatch.setattr(QuerySet, "bulk_update", _update_one_by_one)
     _intercept(world, monkeypatch)
-
-
-def _update_one_by_one(_: QuerySet[Any], rows: Iterable[Any], fields: list[str]) -> None:
-    for row in rows:
-        row.save(update_fields=fields)
 
 
 def _intercept(world: Callable[[], World], monkeypatch: pytest.MonkeyPatch) -> None:
