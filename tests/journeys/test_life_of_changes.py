@@ -710,16 +710,14 @@ def live(cast: Cast, *, runs: int, steps: int) -> None:
 
     That is no finding about the portal: the lives that were drawn together are drawn anew, a few times at most.
     """
-    given_up = 0
-    while runs > 0:
+    given_up, enough = 0, cast.figures["lives"] + runs
+    while (left := enough - cast.figures["lives"]) > 0:
         try:
-            _live_some(cast, runs=min(runs, AT_A_TIME), steps=steps)
+            _live_some(cast, runs=min(left, AT_A_TIME), steps=steps)
         except FlakyStrategyDefinition:
             given_up += 1
             if given_up > GIVEN_UP_AT_MOST:
                 raise
-        else:
-            runs -= AT_A_TIME
 
 
 def _live_some(cast: Cast, *, runs: int, steps: int) -> None:
