@@ -171,6 +171,11 @@ class Change(models.Model):
         return HamrStatus(self.target_status)
 
     @property
+    def sides(self) -> list[UUID]:
+        """Give the organization that gets the request, and the other side where that is saved."""
+        return [side for side in (self.organization_id, self.other_id) if side is not None]
+
+    @property
     def asked(self) -> Asked:
         """Give what a view must show for this change to be applied."""
         assert self.target_uuid is not None  # noqa: S101 - nothing is sent without one

@@ -185,7 +185,7 @@ def _commit(
 
     def provided() -> None:
         if by_way_of.sends:
-            connections.hold(conditions.sides(change))
+            connections.hold(change.sides)
         conditions.clear(change, ready, by)
         also()
 
@@ -215,7 +215,7 @@ def _send(change: Change, ready: Ready, by: Actor, since: float) -> Change:
 def _read_back(change: Change, by: Actor) -> None:
     seconds = min(READ_BACK_SECONDS, settings.HAMR_DEADLINE)
     try:
-        results = readings.read_for_change(conditions.sides(change), by=by, seconds=seconds)
+        results = readings.read_for_change(change.sides, by=by, seconds=seconds)
         if change.status == ChangeStatus.REJECTED:
             with transaction.atomic():
                 tell(change, [previews.line_of(result, What.READ_BACK) for result in results])

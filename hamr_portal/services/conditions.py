@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from secrets import compare_digest
-from uuid import UUID
 
 from django.conf import settings
 from django.utils import timezone
@@ -177,7 +176,7 @@ def clear(change: Change, ready: Ready, by: Actor) -> None:
     entitled(by, ready.action)
     if not Person.objects.who_may(action_of(change)).filter(pk=change.author_id).exists():
         raise NotAllowed(f"{change.author.email}, who asked for it, may not change a status any more.")
-    rows = Organization.objects.select_for_update(no_key=True).filter(pk__in=sides(change)).order_by("pk")
+    rows = Organization.objects.select_for_update(no_key=True).filter(pk__in=change.sides).order_by("pk")
     own = next(row for row in rows if row.pk == change.organization_id)
     if own.disabled_at is not None or (own.requires_approval and not change.needs_approval):
         raise SidesChanged(what=Changed.DISABLED if own.disabled_at is not None else Changed.APPROVAL)
@@ -210,11 +209,6 @@ def open_beside(change: Change) -> Change | None:
     return _others(change).open().select_related("author", "organization").first()
 
 
-def sides(change: Change) -> list[UUID]:
-    """Give the organizations that a change concerns, the one that gets the request first."""
-    return [side for side in (change.organization_id, change.other_id) if side is not None]
-
-
 def wish_of(change: Change, organization: Organization | None = None) -> Wish:
     """Give what a change asks for, to look at it again."""
     link = None
@@ -242,7 +236,7 @@ def _not_busy(change: Change) -> None:
 
 
 def _others(change: Change) -> ChangeQuerySet:
-    return Change.objects.of(sides(change), change.pair_id).exclude(pk=change.pk)
+    return Change.objects.of(change.sides, change.pair_id).exclude(pk=change.pk)
 
 
 def _sent(change: Change) -> int:

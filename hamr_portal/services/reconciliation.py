@@ -51,7 +51,7 @@ def reconcile(*, by: Actor, seconds: float | None = None, only: Change | None = 
     tidy(by=by)
     changes = Change.objects.filter(pk=only.pk) if only is not None else Change.objects.unsettled()
     looked_at = list(changes.select_related("organization", "other", "author").order_by("pk"))
-    sides = {side for change in looked_at for side in _sides(change)}
+    sides = {side for change in looked_at for side in change.sides}
     # Only what counted: what was asked before a request left says nothing about it.
     learn(readings.store(readings.fetch_for_change(sides, seconds=seconds), by=by), by=by)
     for change in looked_at:
@@ -70,7 +70,7 @@ def read_now(change: Change, *, by: Actor) -> ReadNow:
 def tidy(*, by: Actor) -> None:
     """Record what was spooled, end what nobody acted on in time, and call unknown what nobody is sending any more."""
     try:
-        deliver_spooled(by=by)
+        deliver_spooled()
     except OSError as error:
         # A disk that fails must neither end a worker nor keep a person from opening a lock.
         logger.critical("the spool cannot be read: %s", error.strerror)
@@ -86,9 +86,9 @@ def tidy(*, by: Actor) -> None:
         _unless_moved(change, Move.ABANDON, by, check_at=now)
 
 
-def deliver_spooled(*, by: Actor) -> None:
+def deliver_spooled() -> None:
     """Record what was spooled. Raises `OSError` where the spool cannot be used."""
-    spool.deliver(lambda line: sending.record_spooled(line, by=by))
+    spool.deliver(sending.record_spooled)
 
 
 def take_due(*, now: datetime) -> set[UUID]:
@@ -102,7 +102,7 @@ def take_due(*, now: datetime) -> set[UUID]:
     due = Q(check_at__lte=now) | Q(check_at__gt=farthest)
     for change in Change.objects.unsettled().filter(due, organization__disabled_at__isnull=True):
         if Change.objects.filter(pk=change.pk, check_at=change.check_at).update(check_at=again_at):
-            sides |= _sides(change)
+            sides |= set(change.sides)
     limited = Snapshot.objects.filter(pk__in=sides, outcome=ReadOutcome.RATE_LIMITED, due_at__gt=now)
     return sides - set(limited.values_list("pk", flat=True))
 
@@ -116,10 +116,6 @@ def learn(results: Iterable[Result], *, by: Actor) -> None:
             _hear(change, found[change.organization_id], found.get(change.other_id) if change.other_id else None, by)
         except AlreadyMoved:
             logger.info("change %s was settled by somebody else meanwhile", change.pk)
-
-
-def _sides(change: Change) -> set[UUID]:
-    return {side for side in (change.organization_id, change.other_id) if side is not None}
 
 
 def _unless_moved(change: Change, by_way_of: Move, by: Actor, **fields: Any) -> None:
@@ -235,7 +231,7 @@ def _tell_again(change: Change, line: LogLine) -> None:
 
 def _is_of_another(change: Change, view: View) -> bool:
     """Tell whether a view shows what another change wrote, on either side: two may ask for the same to the letter."""
-    others = Change.objects.sent().of(_sides(change), change.pair_id).exclude(pk=change.pk)
+    others = Change.objects.sent().of(change.sides, change.pair_id).exclude(pk=change.pk)
     return any(_shows(view, other, change) for other in others.filter(target_status=change.target_status))
 
 

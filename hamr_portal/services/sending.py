@@ -113,16 +113,16 @@ def record(change: Change, came: Came, *, by: Actor) -> None:
         raise NotRecordedYet(change, came, spooled=_spool(change, came, by)) from None
 
 
-def record_spooled(line: Mapping[str, Any], *, by: Actor) -> None:
+def record_spooled(line: Mapping[str, Any]) -> None:
     """Put a line of the spool into the database, while that is there; raises Django's `OperationalError` where not."""
     try:
-        _record_spooled(line, by)
+        _record_spooled(line)
     except (DataError, IntegrityError, KeyError, TypeError, ValueError, ArithmeticError) as error:
         # It would stand in the way of every line behind it. What it told of is reconciled by reading.
         logger.critical("a line of the spool cannot be recorded: %s", type(error).__name__)
 
 
-def _record_spooled(line: Mapping[str, Any], by: Actor) -> None:
+def _record_spooled(line: Mapping[str, Any]) -> None:
     change = Change.objects.select_related("organization").filter(pk=line["change"], nonce=line["nonce"]).first()
     if change is None:
         logger.critical("the spool tells of change %s, which is not in this database", line["change"])

@@ -12,7 +12,9 @@ from hamr_portal.domain.changes import Again, ChangeStatus
 from hamr_portal.domain.connections import HamrStatus
 from hamr_portal.domain.people import Role
 from hamr_portal.domain.previews import Check
-from hamr_portal.management.changes import outcome, preview, refusal, story_of
+from hamr_portal.management.outcomes import outcome, story_of
+from hamr_portal.management.previews import preview
+from hamr_portal.management.refusals import refusal
 from hamr_portal.models import Change, Snapshot
 from hamr_portal.services.refusals import Busy, Changed, LookAgain, SidesChanged
 from tests import factories

@@ -595,10 +595,10 @@ def test_what_was_sent_before_the_read_does_not_matter(simulator: Simulator):
 
 
 def test_a_change_concerns_the_side_that_gets_the_request_and_the_other(previewed: Change):
-    assert conditions.sides(previewed) == [previewed.organization_id, previewed.other_id]
+    assert previewed.sides == [previewed.organization_id, previewed.other_id]
     previewed.other = None
 
-    assert conditions.sides(previewed) == [previewed.organization_id]
+    assert previewed.sides == [previewed.organization_id]
 
 
 def test_a_change_of_the_same_pair_is_open_beside_although_it_names_no_other_side(previewed: Change):

@@ -337,7 +337,7 @@ def test_what_the_database_does_not_take_waits_in_the_spool(
     assert fresh(change).status == "SENDING"
     assert f"change {change.pk}: ACCEPT is not recorded: {error.__name__}" in caplog.messages
 
-    spool.deliver(lambda line: sending.record_spooled(line, by=factories.WORKER))
+    spool.deliver(sending.record_spooled)
 
     assert fresh(change).status == "ACCEPTED"
 
@@ -380,7 +380,7 @@ def test_what_was_spooled_is_recorded_as_if_it_had_never_waited(
         with pytest.raises(NotRecordedYet):
             sending.record(change, came, by=mara)
 
-    spool.deliver(lambda line: sending.record_spooled(line, by=factories.WORKER))
+    spool.deliver(sending.record_spooled)
 
     line = changing.made(change, Move.ACCEPT)
     assert (fresh(change).status, fresh(change).check_at) == ("ACCEPTED", AT + timedelta(seconds=2))
@@ -397,7 +397,7 @@ def test_a_line_about_a_change_that_is_not_here_is_reported_and_passed_over(
     change = changing.standing(acme, "SENDING")
     line = {"change": change.pk, "nonce": change.nonce, **unknown}
 
-    sending.record_spooled(line, by=factories.WORKER)
+    sending.record_spooled(line)
 
     assert caplog.messages == [f"the spool tells of change {line['change']}, which is not in this database"]
     assert fresh(change).status == "SENDING"
@@ -417,7 +417,7 @@ def test_a_line_that_makes_no_sense_stands_in_the_way_of_no_other(
         "echo": None,
     }
 
-    sending.record_spooled({name: told for name, told in line.items() if name != cut}, by=factories.WORKER)
+    sending.record_spooled({name: told for name, told in line.items() if name != cut})
 
     assert caplog.messages == ["a line of the spool cannot be recorded: KeyError"]
     assert fresh(change).status == "SENDING"
@@ -437,7 +437,7 @@ def test_a_line_that_was_written_by_hand_decides_nothing(
         "echo": None,
     }
 
-    sending.record_spooled(line, by=factories.WORKER)
+    sending.record_spooled(line)
 
     assert "a line of the spool cannot be recorded: " in caplog.text
     assert fresh(change).status == "UNKNOWN"

@@ -17,17 +17,9 @@ from django.utils import timezone
 from hamr_portal.domain.audit import Actor
 from hamr_portal.domain.changes import OFFERED, ChangeStatus
 from hamr_portal.domain.connections import HamrStatus
-from hamr_portal.management.changes import (
-    BLOCKED,
-    NOTHING_SENT,
-    UNKNOWN,
-    happened,
-    not_recorded_yet,
-    outcome,
-    preview,
-    refusal,
-    story_of,
-)
+from hamr_portal.management.outcomes import NOTHING_SENT, UNKNOWN, happened, not_recorded_yet, outcome, story_of
+from hamr_portal.management.previews import preview
+from hamr_portal.management.refusals import BLOCKED, refusal
 from hamr_portal.management.shell import InstalledCommand, shell_actor
 from hamr_portal.models import Change, Organization, Person
 from hamr_portal.services import changes

@@ -35,7 +35,7 @@ class Command(InstalledCommand):
         try:
             keys.ring()
             # A pass goes on without the spool; a person who asks for one is told.
-            reconciliation.deliver_spooled(by=shell_actor())
+            reconciliation.deliver_spooled()
             rows = _reconciled()
         except KeyRingUnusable as error:
             raise CommandError(f"Nothing can be read, so nothing more is known. {error}") from None
