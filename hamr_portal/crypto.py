@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import os
 import secrets
@@ -40,6 +41,11 @@ class KeyRing:
 
     def __repr__(self) -> str:
         return f"KeyRing(primary={self.primary!r}, {len(self.keys)} keys)"
+
+    @property
+    def audit_keys(self) -> dict[str, bytes]:
+        """Give the keys that sign audit entries, one derived from each key of the ring; they open no seal."""
+        return {name: hmac.digest(key, b"hamr-portal audit log", "sha256") for name, key in self.keys.items()}
 
     def seal(self, secret: Secret, identity: str) -> str:
         """Give the sealed form of a secret, which opens for the same `identity` (table, row and field) only."""

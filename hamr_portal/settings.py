@@ -112,6 +112,8 @@ except re.error:
     raise ImproperlyConfigured("TICKET_PATTERN must be a regular expression, such as INC-[0-9]+.") from None
 # What was seen of a request and could not be recorded waits here, beside the database.
 SPOOL_FILE = _path(_text("SPOOL_FILE", "var/spool.jsonl"))
+# Which entry was the last one, signed, kept outside the database: by it a restored or shortened log is known.
+ANCHOR_FILE = _path(_text("ANCHOR_FILE", "var/anchors.jsonl"))
 HAMR_SWEEP_THREADS = _number(int, "HAMR_SWEEP_THREADS", "64", "a whole number, 1 or more", least=1)
 
 # --- Django ----------------------------------------------------------------------------------------------------
@@ -263,11 +265,16 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": "line"},
+        "stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout"},
+    },
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
         # At DEBUG it writes what it sends.
         "urllib3": {"level": "WARNING"},
         "django.server": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
+        # The heads of the audit log, for whoever collects the output: nothing but JSON lines.
+        "hamr_portal.heads": {"handlers": ["stdout"], "level": "INFO", "propagate": False},
     },
 }

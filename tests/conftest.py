@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 from django.core.cache import cache
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.base.operations import BaseDatabaseOperations
 from hypothesis import settings as hypothesis_settings
 from pytest_django.fixtures import Settings
 
 from hamr_portal.crypto import create_ring
 from hamr_portal.domain.organizations import sites_with
+from hamr_portal.models import guards
 from hamr_portal.services import connections
 from hamr_portal.simulator import Simulator
 
@@ -18,11 +21,37 @@ hypothesis_settings.register_profile("portal", deadline=None)
 hypothesis_settings.load_profile("portal")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _a_flush_passes_the_guards() -> Iterator[None]:
+    """Let the tests that commit empty the record after them; what follows a flush puts the guards back."""
+    flush = BaseDatabaseOperations.execute_sql_flush
+
+    def unguarded(self: BaseDatabaseOperations, sql_list: list[str]) -> None:
+        guards.lift(self.connection)
+        flush(self, sql_list)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaseDatabaseOperations, "execute_sql_flush", unguarded)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _a_tests_transaction_keeps_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nobody close the connection under a test's own transaction: nobody in production has one around them."""
+    close = BaseDatabaseWrapper.close_if_unusable_or_obsolete
+    monkeypatch.setattr(
+        BaseDatabaseWrapper,
+        "close_if_unusable_or_obsolete",
+        lambda self: None if self.in_atomic_block else close(self),
+    )
+
+
 @pytest.fixture(autouse=True)
 def _an_installation_of_its_own(tmp_path: Path, settings: Settings) -> None:
     """Give each test a key ring, short deadlines and no memory of the test before."""
     settings.KEY_RING_FILE = tmp_path / "keyring"
     settings.SPOOL_FILE = tmp_path / "spool.jsonl"
+    settings.ANCHOR_FILE = tmp_path / "anchors.jsonl"
     settings.HAMR_CONNECT_TIMEOUT = 0.5
     settings.HAMR_DEADLINE = 2.0
     create_ring(settings.KEY_RING_FILE)

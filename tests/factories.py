@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+from django.db import connection
+from django.db.migrations.loader import MigrationLoader
 from django.utils import timezone
 
 from hamr_portal.domain.audit import Actor
@@ -113,3 +115,9 @@ def pair(
         )
     rows = Organization.objects.select_related("snapshot", "pair")
     return rows.get(pk=primary.pk), rows.get(pk=secondary.pk)
+
+
+def newest_migration() -> tuple[str, str]:
+    """Give the app and the name of the migration that comes last."""
+    ((app, name),) = MigrationLoader(connection).graph.leaf_nodes("hamr_portal")
+    return app, name

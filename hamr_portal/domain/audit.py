@@ -13,7 +13,8 @@ from typing import Any
 class Actor:
     """Who acts, as they are at that moment: a snapshot, so that history does not change with the person.
 
-    `kind` is `person`, `command` or `worker`; `session` is a fingerprint, never the session's key.
+    `kind` is `person`, `command`, `worker` or, before somebody has signed in, `visitor`; `session` is a fingerprint,
+    never the session's key; `signed_in` tells how and when.
     """
 
     kind: str
@@ -22,6 +23,8 @@ class Actor:
     address: str = ""
     session: str = ""
     request_id: str = ""
+    agent: str = ""
+    signed_in: str = ""
 
 
 class Event(StrEnum):
@@ -50,6 +53,17 @@ class Event(StrEnum):
     PASSWORD_SET = "person.password_set"  # noqa: S105 - the event, not a password
     WORKER_RESUMED = "worker.resumed"
     ACCESS_DENIED = "authz.denied"
+    SIGNED_IN = "session.signed_in"
+    SIGNED_OUT = "session.signed_out"
+    SIGN_IN_FAILED = "session.sign_in_failed"
+    LOCKED_OUT = "session.locked_out"
+
+    LOG_VERIFIED = "audit.verified"
+    LOG_EXPORTED = "audit.exported"
+    LOG_CHECKPOINTED = "audit.checkpointed"
+    LOG_ALARM = "audit.integrity_alarm"
+    LOG_ADOPTED = "chain.restored"
+    PACK_MADE = "audit.evidence_pack_made"
 
     CHANGE_PREPARED = "change.prepared"
     CHANGE_REFUSED = "change.refused"
@@ -70,6 +84,7 @@ class Event(StrEnum):
     CHANGE_ACCEPTED = "change.accepted"
     CHANGE_UNKNOWN = "change.unknown"
     CHANGE_ABANDONED = "change.abandoned"
+    CHANGE_RESTORED = "change.restored"
     CHANGE_VERIFIED = "change.verified"
     CHANGE_LATE = "change.took_effect_late"
     CHANGE_NOT_APPLIED = "change.not_applied"

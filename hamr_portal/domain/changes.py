@@ -41,6 +41,7 @@ class ChangeStatus(StrEnum):
 _PREPARED = frozenset({ChangeStatus.PREPARED})
 _WAITING = frozenset({ChangeStatus.AWAITING_APPROVAL})
 _SENDING = frozenset({ChangeStatus.SENDING})
+_LOST = _WAITING | _SENDING
 _ACCEPTED = frozenset({ChangeStatus.ACCEPTED})
 _UNKNOWN = frozenset({ChangeStatus.UNKNOWN})
 
@@ -77,6 +78,7 @@ class Move(Enum):
     ACCEPT = ("the site repeats what was asked", _ANSWERABLE, ChangeStatus.ACCEPTED, Event.CHANGE_ACCEPTED)
     LOSE = ("sent, and no answer to rely on", _SENDING, ChangeStatus.UNKNOWN, Event.CHANGE_UNKNOWN)
     ABANDON = ("the process that sent it ended", _SENDING, ChangeStatus.UNKNOWN, Event.CHANGE_ABANDONED)
+    RESTORE = ("a backup was restored, and it may be sent", _LOST, ChangeStatus.UNKNOWN, Event.CHANGE_RESTORED)
 
     DOUBT = ("accepted, but it reads back something else", _ACCEPTED, ChangeStatus.UNKNOWN, Event.CHANGE_UNKNOWN)
     VERIFY = ("it reads back what was asked", UNSETTLED, ChangeStatus.VERIFIED, Event.CHANGE_VERIFIED)

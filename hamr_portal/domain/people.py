@@ -32,6 +32,8 @@ class Action(StrEnum):
     LINK_ORGANIZATIONS = "LINK_ORGANIZATIONS"
     APPROVE_CHANGES = "APPROVE_CHANGES"
     ACKNOWLEDGE_OUTSIDE = "ACKNOWLEDGE_OUTSIDE"
+    READ_LOG = "READ_LOG"
+    ADOPT_LOG = "ADOPT_LOG"
 
 
 _EVERYBODY = frozenset({Action.SEE_STATUS, Action.READ_NOW})
@@ -41,8 +43,15 @@ ALLOWED: Mapping[Role, frozenset[Action]] = {
     Role.VIEWER: _EVERYBODY,
     Role.OPERATOR: _OPERATOR,
     Role.APPROVER: _EVERYBODY | {Action.APPROVE_CHANGES},
-    Role.AUDITOR: _EVERYBODY,
-    Role.ADMIN: _OPERATOR | {Action.MANAGE_ORGANIZATIONS, Action.NAME_PAIRS, Action.LINK_ORGANIZATIONS},
+    Role.AUDITOR: _EVERYBODY | {Action.READ_LOG},
+    Role.ADMIN: _OPERATOR
+    | {
+        Action.MANAGE_ORGANIZATIONS,
+        Action.NAME_PAIRS,
+        Action.LINK_ORGANIZATIONS,
+        Action.READ_LOG,
+        Action.ADOPT_LOG,
+    },
 }
 """What each role may do. Nothing else decides: no superuser, no group, no flag."""
 

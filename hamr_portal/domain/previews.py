@@ -23,6 +23,7 @@ class Weight(Enum):
 class Check(Enum):
     """One thing that speaks against a change or is to be known before it, the heaviest first."""
 
+    LOG_IN_DOUBT = ("The audit log is in doubt", Weight.REFUSES)
     DISABLED = ("Organization disabled", Weight.REFUSES)
     WRONG_ORGANIZATION = ("Keys of another organization", Weight.REFUSES)
     NO_READING = ("No reading of the side that gets the request", Weight.REFUSES)

@@ -79,6 +79,7 @@ def _written(view: View, now: datetime) -> str:
 _WEIGHTS = {Weight.REFUSES: "forbids it", Weight.NEEDS_OVERRIDE: "needs --override", Weight.WARNS: "to be known"}
 
 _SENTENCES: Mapping[Check, str] = {
+    Check.LOG_IN_DOUBT: "{detail}. An admin adopts it on /audit/, with a reason.",
     Check.DISABLED: "It is not read and not changed. An admin enables it.",
     Check.WRONG_ORGANIZATION: "{reason}. An admin replaces the keys of {name}.",
     Check.NO_READING: "{name} on {site}: {outcome}{reason}. The request is copied from a fresh reading. Run this again "

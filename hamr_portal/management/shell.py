@@ -12,12 +12,20 @@ from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 
 from hamr_portal.domain.audit import Actor
+from hamr_portal.services.audit import CannotSign
 
 
 class InstalledCommand(BaseCommand):
     """A command that needs the database as this version has it, and says so where it is not."""
 
     requires_system_checks = ["installation"]
+
+    def execute(self, *args: Any, **options: Any) -> Any:
+        """Run; what cannot be put on the record is not done, and said."""
+        try:
+            return super().execute(*args, **options)
+        except CannotSign as error:
+            raise CommandError(f"Nothing was done, for it cannot be put on the record. {error}") from None
 
     def get_check_kwargs(self, options: dict[str, Any]) -> Any:
         """Include what `check` runs with --deploy only."""

@@ -1,4 +1,4 @@
-from .audit import AppendOnly, AuditEntry
+from .audit import AppendOnly, AuditEntry, LogStanding
 from .changes import Change, LogLine, SkipNotice
 from .connections import Observation, Snapshot
 from .organizations import Organization
@@ -11,6 +11,7 @@ __all__ = [
     "AuditEntry",
     "Change",
     "LogLine",
+    "LogStanding",
     "Observation",
     "Organization",
     "Pair",

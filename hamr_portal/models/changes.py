@@ -127,6 +127,7 @@ class Change(models.Model):
     agreed_seconds = models.FloatField(default=0.0)
     agreed_at = models.DateTimeField(null=True)
     check_at = models.DateTimeField(null=True)
+    restored_at = models.DateTimeField(null=True)
 
     objects = ChangeQuerySet.as_manager()
 
@@ -147,7 +148,8 @@ class Change(models.Model):
                 condition=Q(sent_at__isnull=True)
                 | Q(needs_approval=False)
                 | Q(approver__isnull=False)
-                | ~Q(skip_reason=""),
+                | ~Q(skip_reason="")
+                | Q(restored_at__isnull=False),
                 name="change_sent_as_approved",
             ),
             models.CheckConstraint(

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
-from django.db import connection
+from django.db import DatabaseError, connection, transaction
 from django.db.models import Max, Min, Q
 from django.utils import timezone
 
+from hamr_portal.crypto import KeyRingUnusable
 from hamr_portal.domain.audit import Actor, Event, canonical
+from hamr_portal.domain.chain import FIELDS, Place, hash_of
 from hamr_portal.domain.connections import sanitized
 from hamr_portal.models import AuditEntry
 
+from . import keys
+
+heads = logging.getLogger("hamr_portal.heads")
+"""Says the new head of the log after each commit, one JSON line each, on standard output."""
+
 _HEAD_LOCK = 0x48414D52  # "HAMR": one advisory lock a database, taken for the rest of the transaction
+
+
+class CannotSign(DatabaseError):
+    """The key that signs entries cannot be read: nothing can be recorded, as with a database that takes nothing."""
 
 
 class NotInTransaction(Exception):
@@ -32,18 +47,25 @@ def append(
     outcome: str = "",
     data: Mapping[str, Any] | None = None,
 ) -> AuditEntry:
-    """Put one event on the record, in the caller's transaction. Raises `NotInTransaction`."""
+    """Put one event on the record, in the caller's transaction. Raises `NotInTransaction`, `CannotSign`."""
     if not connection.in_atomic_block:
         raise NotInTransaction(str(event))
-    return AuditEntry.objects.create(
-        seq=_next_seq(),
+    try:
+        ring = keys.ring()
+    except KeyRingUnusable as error:
+        raise CannotSign(str(error)) from None
+    head = _locked_head()
+    entry = AuditEntry(
+        seq=head.seq + 1,
         at=timezone.now(),
         event=event,
         actor_kind=by.kind,
         actor_name=sanitized(by.name, 254),
         actor_role=by.role,
         actor_address=sanitized(by.address, 64),
+        actor_agent=sanitized(by.agent, 200),
         actor_session=by.session,
+        actor_signed_in=by.signed_in[:100],
         request_id=by.request_id,
         organization=organization,
         change=change,
@@ -51,7 +73,38 @@ def append(
         reason=sanitized(reason, 2000),
         outcome=outcome,
         data=canonical(data or {}),
+        key_id=ring.primary,
+        previous=head.hash,
     )
+    entry.hash = hash_of(ring.audit_keys[ring.primary], plain(entry))
+    entry.save()
+    transaction.on_commit(partial(_say_head, entry), robust=True)
+    return entry
+
+
+def plain(entry: AuditEntry) -> dict[str, Any]:
+    """Give an entry as it is signed and exported."""
+    return {name: getattr(entry, name) for name in FIELDS} | {"at": moment(entry.at), "hash": entry.hash}
+
+
+def moment(at: datetime) -> str:
+    """Give a moment as it is signed: UTC, to the microsecond."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def place_of(entry: AuditEntry) -> Place:
+    """Give an entry's number and hash."""
+    return Place(entry.seq, entry.hash)
+
+
+def head() -> Place:
+    """Give the last entry's number and hash."""
+    last = AuditEntry.objects.order_by("-seq").values_list("seq", "hash").first()
+    return Place(*last) if last is not None else Place()
+
+
+def _say_head(entry: AuditEntry) -> None:
+    heads.info(json.dumps({"audit": "head", "seq": entry.seq, "hash": entry.hash, "at": moment(entry.at)}))
 
 
 @dataclass(frozen=True)
@@ -70,10 +123,9 @@ def entries_of(change_id: int) -> Entries:
     return Entries(**found)
 
 
-def _next_seq() -> int:
-    """Give the next number; writers queue for it, so that none is given twice and none is left out."""
+def _locked_head() -> Place:
+    """Give the head to follow on; writers queue for it, so that no number is given twice and none is left out."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_HEAD_LOCK])
-    head: int | None = AuditEntry.objects.aggregate(head=Max("seq"))["head"]
-    return (head or 0) + 1
+    return head()

@@ -19,7 +19,7 @@ from hamr_portal.domain.previews import Check, Noticed, Reading, in_order, link_
 from hamr_portal.hamr_client import HAMR_PATH, NotCopied, request_body
 from hamr_portal.models import Change, LogLine, Observation, Organization, Snapshot
 
-from . import pulse, readings
+from . import integrity, pulse, readings
 from .connections import Result
 
 
@@ -189,6 +189,9 @@ def _copied(sight: Sight) -> Iterator[Noticed]:
 def _around(wish: Wish, other: Organization | None, now: datetime) -> Iterator[Noticed]:
     """Say what else goes on that matters."""
     organization = wish.organization
+    doubt = integrity.trouble()
+    if doubt is not None:
+        yield Noticed(Check.LOG_IN_DOUBT, {"trouble": doubt.trouble, "detail": doubt.detail})
     if organization.disabled_at is not None:
         yield Noticed(Check.DISABLED)
     sides = [organization.pk, *([other.pk] if other is not None else [])]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import logging
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -25,6 +26,8 @@ from hamr_portal.models import Change, Observation, Organization, Snapshot
 
 from . import audit, connections, pairs
 from .connections import Flight, Result
+
+logger = logging.getLogger(__name__)
 
 READ_NOW_EVERY = timedelta(seconds=10)
 """People may ask for a new reading of one organization this often; more would only burn its rate limit."""
@@ -172,12 +175,20 @@ def store(results: Sequence[Result], *, by: Actor) -> list[Result]:
         # They are all there, and locked: no row is made. In SQL it is far shorter than a CASE for each column and row.
         Snapshot.objects.bulk_create(rows, update_conflicts=True, unique_fields=["pk"], update_fields=_WRITTEN)
         Observation.objects.bulk_create(observations)
-        for entry in entries:
-            audit.append(by=by, **entry)
+        _put_on_record(entries, by)
         _read_other_sides_again({observation.organization_id for observation in observations})
     # After each store, not only after news: what a killed worker left undone is done by the next.
     pairs.discover_pairs(by=by)
     return counted
+
+
+def _put_on_record(entries: Iterable[dict[str, Any]], by: Actor) -> None:
+    for entry in entries:
+        try:
+            audit.append(by=by, **entry)
+        except audit.CannotSign as error:
+            # Nothing was changed by it: that the keys cannot be read is to be seen all the same.
+            logger.critical("audit.write_failed: %s of %s: %s", entry["event"], entry["organization"], error)
 
 
 def _record(row: Snapshot, result: Result, entries: list[dict[str, Any]]) -> Observation | None:

@@ -19,10 +19,11 @@ from django.db import Error as DatabaseError
 from django.db.models import Q
 from django.utils import timezone
 
+from hamr_portal.crypto import KeyRingUnusable
 from hamr_portal.domain.audit import Actor, Event
 from hamr_portal.models import Worker
 
-from . import audit, connections, pulse, readings, reconciliation
+from . import audit, connections, integrity, pulse, readings, reconciliation
 from .connections import Flight, Result
 
 TICK = 0.25
@@ -89,7 +90,15 @@ class _Work:
         if abs(now - self.row.seen_at) >= HEARTBEAT:  # a clock may be set back
             self.row.seen_at = now
             reconciliation.tidy(by=self.by)
+            self._look_after_the_record()
             Worker.objects.filter(pk=self.row.pk).update(seen_at=now)
+
+    def _look_after_the_record(self) -> None:
+        try:
+            if integrity.is_due():
+                integrity.verify_and_keep(by=self.by)
+        except (KeyRingUnusable, OSError) as error:
+            logger.warning("the record is not verified: %s", error)
 
     def _take(self, pool: ThreadPoolExecutor) -> bool:
         in_the_air = Counter(flight.site_name for flight in self.flights.values())

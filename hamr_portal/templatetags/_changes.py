@@ -49,6 +49,7 @@ _WORDS = {
 }
 
 _TITLES = {
+    Check.LOG_IN_DOUBT: "The audit log is in doubt",
     Check.DISABLED: "{own} is disabled",
     Check.WRONG_ORGANIZATION: "The keys of {name} belong to another organization",
     Check.NO_READING: "{site} cannot be read",

@@ -41,6 +41,8 @@ AWAITING_APPROVAL SKIP_APPROVAL  SENDING            change.approval_skipped
 AWAITING_APPROVAL DECLINE        DECLINED           change.declined
 AWAITING_APPROVAL CANCEL         CANCELLED          change.cancelled
 AWAITING_APPROVAL EXPIRE         EXPIRED            change.expired
+AWAITING_APPROVAL RESTORE        UNKNOWN            change.restored
+SENDING           RESTORE        UNKNOWN            change.restored
 SENDING           NOT_SENT       NOT_SENT           change.not_sent
 SENDING           REJECT         REJECTED           change.rejected
 SENDING           ACCEPT         ACCEPTED           change.accepted

@@ -16,6 +16,8 @@ TABLE = {
     Action.LINK_ORGANIZATIONS: {"admin"},
     Action.APPROVE_CHANGES: {"approver"},
     Action.ACKNOWLEDGE_OUTSIDE: {"operator", "admin"},
+    Action.READ_LOG: {"auditor", "admin"},
+    Action.ADOPT_LOG: {"admin"},
 }
 
 

@@ -70,7 +70,15 @@ def test_what_is_unusual_needs_a_tick_and_what_cannot_be_right_refuses():
     by_weight = {weight: {each.name for each in Check if each.weight is weight} for weight in Weight}
 
     assert by_weight[Weight.REFUSES] == {
-        *("DISABLED", "WRONG_ORGANIZATION", "NO_READING", "OPEN_CHANGE", "NO_CONNECTION", "CONNECTED_ALREADY"),
+        *(
+            "LOG_IN_DOUBT",
+            "DISABLED",
+            "WRONG_ORGANIZATION",
+            "NO_READING",
+            "OPEN_CHANGE",
+            "NO_CONNECTION",
+            "CONNECTED_ALREADY",
+        ),
         *("UUID_NOT_KNOWN", "LINKED_TO_ITSELF", "ALREADY_SO", "NOT_COPIED"),
     }
     assert by_weight[Weight.NEEDS_OVERRIDE] == {

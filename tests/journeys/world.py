@@ -357,8 +357,6 @@ def live_in(world: Callable[[], World], monkeypatch: pytest.MonkeyPatch, setting
         monkeypatch.setattr(module, "client", lambda: client)
     for module in (readings, workers):
         monkeypatch.setattr(module, "ThreadPoolExecutor", Here)
-    # A life is one transaction of the test's; the connection that holds it is not to be closed.
-    monkeypatch.setattr(workers, "close_old_connections", lambda: None)
     for module in (changes, sending):
         monkeypatch.setattr(module, "time", types.SimpleNamespace(monotonic=lambda: world().elapsed))
     monkeypatch.setattr(Now, "as_sqlite", lambda *_, **__: (f"'{timezone.now().replace(tzinfo=None)}'", ()))

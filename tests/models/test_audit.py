@@ -4,13 +4,15 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from hamr_portal.domain.chain import BEGINNING
 from hamr_portal.models import AppendOnly, AuditEntry
 
 pytestmark = pytest.mark.django_db
 
 
 def entry(seq: int = 1) -> AuditEntry:
-    return AuditEntry(seq=seq, at=timezone.now(), event="worker.resumed", actor_kind="worker", actor_name="tests")
+    names = {"event": "worker.resumed", "actor_kind": "worker", "actor_name": "tests"}
+    return AuditEntry(seq=seq, at=timezone.now(), key_id="k", previous=BEGINNING, hash="f" * 64, **names)
 
 
 def test_an_entry_is_not_updated():

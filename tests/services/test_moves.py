@@ -23,7 +23,10 @@ pytestmark = pytest.mark.django_db
 
 AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 # What else a row needs on its way, so that the database takes it.
-BRINGS: dict[ChangeStatus, dict[str, Any]] = {ChangeStatus.SENDING: {"sent_at": AT}}
+BRINGS: dict[Move, dict[str, Any]] = {
+    **{each: {"sent_at": AT} for each in Move if each.sends},
+    Move.RESTORE: {"sent_at": AT, "restored_at": AT},
+}
 
 
 @pytest.fixture
@@ -42,7 +45,7 @@ def everything(change: Change) -> tuple[Any, int, int]:
 def test_a_move_leaves_its_own_statuses_and_no_other(acme: Organization, status: ChangeStatus, by_way_of: Move):
     change = standing(acme, status)
     before = everything(change)
-    brings = BRINGS.get(by_way_of.reaches, {})
+    brings = BRINGS.get(by_way_of, {})
 
     if status in by_way_of.leaves:
         move(change, by_way_of, by=changing.operator(), fields=brings)

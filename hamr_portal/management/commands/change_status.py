@@ -23,6 +23,7 @@ from hamr_portal.management.refusals import BLOCKED, refusal
 from hamr_portal.management.shell import InstalledCommand, shell_actor
 from hamr_portal.models import Change, Organization, Person
 from hamr_portal.services import changes
+from hamr_portal.services.audit import CannotSign
 from hamr_portal.services.conditions import LONGEST_REASON, Words
 from hamr_portal.services.moves import AlreadyMoved
 from hamr_portal.services.refusals import Blocked, Incomplete, Problem, Refused
@@ -107,6 +108,8 @@ class Command(InstalledCommand):
         except NotRecordedYet as late:
             self.stdout.write(f"\n{not_recorded_yet(late)}")
             sys.exit(EXITS[late.came.move.reaches])
+        except CannotSign as error:
+            raise CommandError(f"{BLOCKED} {error}", returncode=NOT_SENT) from None
         except DatabaseError as error:
             # Whatever is announced comes back as one of the above: here, nothing was.
             raise _blocked(f"The database failed ({type(error).__name__})") from None

@@ -94,13 +94,14 @@ def test_without_a_terminal_and_a_password_nobody_is_added(run, monkeypatch):
     assert not Person.objects.exists()
 
 
-def test_somebody_can_be_let_in_while_the_key_ring_is_missing(run, settings):
+def test_nobody_is_let_in_off_the_record(run, settings):
     settings.KEY_RING_FILE.unlink()
 
     ended = run("add_person", "mara@halden.example", "--role", "admin")
 
-    assert ended.exit == 0
-    assert Person.objects.exists()
+    assert ended.exit == 1
+    assert "run manage.py init_key_ring" in ended.error
+    assert not Person.objects.exists()
 
 
 def test_there_are_no_superusers(run):

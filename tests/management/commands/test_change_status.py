@@ -368,7 +368,7 @@ def test_a_damaged_key_ring_ends_in_a_sentence(acme, change_status, settings):
     ended = change_status()
 
     assert ended.exit == 5
-    assert "Keys unreadable" in ended.out
+    assert "run manage.py init_key_ring" in ended.error
 
 
 def test_a_side_that_changed_between_the_two_readings_stops_it(acme, change_status):
