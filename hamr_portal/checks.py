@@ -16,7 +16,8 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from hamr_portal.crypto import KeyRingUnusable, SealBroken
 from hamr_portal.domain.organizations import is_loopback
 from hamr_portal.models import Organization
-from hamr_portal.services import keys
+from hamr_portal.services import integrity, keys
+from hamr_portal.services.integrity import Trouble
 from hamr_portal.web.access import access_of
 
 _APP = "hamr_portal"
@@ -86,7 +87,7 @@ def the_installation_is_complete(app_configs: Sequence[AppConfig] | None, **_: A
     if newer:
         hint = "Run the version that made it, or restore the backup that was made before it."
         return [Error(f"The database is of a newer version ({newer[-1]}).", hint=hint, id="portal.E007")]
-    return list(_ring_opens_every_key())
+    return [*_ring_opens_every_key(), *_record_is_beyond_doubt()]
 
 
 def _ring_opens_every_key() -> Iterator[CheckMessage]:
@@ -102,6 +103,17 @@ def _ring_opens_every_key() -> Iterator[CheckMessage]:
         except SealBroken as error:
             hint = "Put the right key ring there, or replace this organization's keys."
             yield Warning(f"The keys of {organization.name} cannot be opened: {error}.", hint=hint, id="portal.W006")
+
+
+def _record_is_beyond_doubt() -> Iterator[CheckMessage]:
+    found = integrity.trouble()
+    if found is None or found.trouble is Trouble.CANNOT_SIGN:  # that one is told with the ring
+        return
+    # A warning: statuses are shown meanwhile, and no change is sent.
+    hint = "Look into it with manage.py verify_audit_log. Then an admin adopts it on /audit/, with a reason."
+    if found.trouble is Trouble.GUARDS_MISSING:
+        hint = "Find out who took them away. Run manage.py migrate, which puts them back. " + hint
+    yield Warning(f"The audit log is in doubt: {found.detail}.", hint=hint, id="portal.W009")
 
 
 def views(patterns: Iterable[URLPattern | URLResolver], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -42,13 +42,15 @@ FIELDS = (
 BEGINNING = "0" * 64
 """What the first entry names as the hash of the one before."""
 
+_NEEDED = frozenset({*FIELDS, "hash"})
+
 Plain = Mapping[str, Any]
 
 
 def hash_of(key: bytes, entry: Plain) -> str:
     """Give an entry's hash: HMAC-SHA256, in hex, over a JSON list of its fields, with the hash of the one before."""
     text = json.dumps([entry[name] for name in FIELDS], ensure_ascii=False, separators=(",", ":"))
-    return hmac.digest(key, text.encode(), "sha256").hex()
+    return hmac.digest(key, text.encode(errors="surrogatepass"), "sha256").hex()
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ class Checkpoint:
     def is_genuine(self, keys: Mapping[str, bytes]) -> bool:
         """Tell whether it was signed with one of these keys."""
         key = keys.get(self.key_id)
-        return key is not None and hmac.compare_digest(self._signature(key), self.signature)
+        # As bytes: two texts are compared only while both are ASCII.
+        return key is not None and hmac.compare_digest(self._signature(key).encode(), _bytes(self.signature))
 
     def _signature(self, key: bytes) -> str:
         text = json.dumps(["checkpoint", self.seq, self.hash, self.at, self.key_id])
@@ -77,6 +80,10 @@ class Checkpoint:
     def line(self) -> str:
         """Give it as one line of JSON."""
         return json.dumps({"checkpoint": asdict(self)}, separators=(",", ":"))
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogatepass")
 
 
 def checkpoint_in(line: str) -> Checkpoint | None:
@@ -129,28 +136,32 @@ def walk(
 ) -> Walked:
     """Go over entries in the order of their numbers, up to the first that is not whole.
 
-    `after` is where to begin; `with_gaps` is for a selection, where numbers are left out and say nothing.
+    `after` is where to begin; `with_gaps` is for a selection, where numbers are left out and say nothing. An entry that
+    lacks a field counts as one that is not whole.
     """
-    known = {each.seq: each for each in checkpoints}
-    forged = next((each for each in known.values() if not each.is_genuine(keys)), None)
-    if forged is not None:
-        return Walked(0, after, Broken(forged.seq, "the checkpoint was not signed with a key of this installation"))
+    known: dict[int, list[Checkpoint]] = {}
+    for each in checkpoints:
+        if not each.is_genuine(keys):
+            return Walked(0, after, Broken(each.seq, "its checkpoint was not signed with a key of this installation"))
+        known.setdefault(each.seq, []).append(each)
     head, count = after, 0
     for entry in entries:
-        what = _wrong(entry, keys, head, known.get(entry["seq"]), with_gaps=with_gaps)
+        what = _wrong(entry, keys, head, known.get(entry["seq"], ()), with_gaps=with_gaps)
         if what:
             return Walked(count, head, Broken(entry["seq"], what))
         head, count = Place(entry["seq"], entry["hash"]), count + 1
     beyond = max((seq for seq in known if seq > head.seq), default=0)
     if beyond and not with_gaps:
-        what = f"it is missing, and all after it: the checkpoint of {known[beyond].at} knows entry {beyond}"
+        what = f"it is missing, and all after it: the checkpoint of {known[beyond][0].at} knows entry {beyond}"
         return Walked(count, head, Broken(head.seq + 1, what))
     return Walked(count, head)
 
 
 def _wrong(
-    entry: Plain, keys: Mapping[str, bytes], head: Place, checkpoint: Checkpoint | None, *, with_gaps: bool
+    entry: Plain, keys: Mapping[str, bytes], head: Place, checkpoints: Sequence[Checkpoint], *, with_gaps: bool
 ) -> str:
+    if not entry.keys() >= _NEEDED:
+        return "it cannot be read"
     seq, follows = entry["seq"], entry["seq"] == head.seq + 1
     if not follows and not (with_gaps and seq > head.seq):
         return f"it comes after entry {head.seq}: one is missing, twice there, or out of order"
@@ -159,11 +170,10 @@ def _wrong(
     key = keys.get(entry["key_id"])
     if key is None:
         return f"it is signed with key {entry['key_id']!r}, which is not known here"
-    if not hmac.compare_digest(hash_of(key, entry), entry["hash"]):
+    if hash_of(key, entry) != entry["hash"]:
         return "its content is not what was signed"
-    if checkpoint is not None and checkpoint.hash != entry["hash"]:
-        return f"it was written anew after the checkpoint of {checkpoint.at}"
-    return ""
+    other = next((each for each in checkpoints if each.hash != entry["hash"]), None)
+    return f"it was written anew after the checkpoint of {other.at}" if other is not None else ""
 
 
 # --- alone ------------------------------------------------------------------------------------------------------
@@ -181,24 +191,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
         keys = {str(name): bytes.fromhex(key) for name, key in json.loads(options.keys.read_text()).items()}
         lines = options.checkpoints.read_text().splitlines() if options.checkpoints else []
         checkpoints = [found for found in map(checkpoint_in, lines) if found is not None]
-        came = walk(_entries_in(options.export), keys, checkpoints=checkpoints, with_gaps=options.selection)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if options.checkpoints and not checkpoints:
+            raise ValueError(f"{options.checkpoints} holds no checkpoint")
+        counted: list[int] = []
+        entries = _entries_in(options.export, counted)
+        came = walk(entries, keys, checkpoints=checkpoints, with_gaps=options.selection)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         sys.stdout.write(f"Cannot be verified: {type(error).__name__}: {error}\n")
         return 2
     if came.broken is not None:
         sys.stdout.write(f"Entry {came.broken.seq}: {came.broken.what}. {came.entries} entries before it are whole.\n")
         return 1
+    if counted and counted[0] != came.entries:
+        sys.stdout.write(f"The last line counts {counted[0]} entries, and {came.entries} are there. Those are whole.\n")
+        return 1
     sys.stdout.write(f"{came.entries} entries are whole, up to entry {came.head.seq}, hash {came.head.hash}.\n")
     return 0
 
 
-def _entries_in(export: Path) -> Iterator[Plain]:
+def _entries_in(export: Path, counted: list[int]) -> Iterator[Plain]:
+    """Read the entries one by one; what the last line says of their number goes into `counted`."""
     with export.open(encoding="utf-8") as lines:
         for line in lines:
             entry = json.loads(line)
-            if "seq" in entry:  # the last line of an export counts its entries
+            if "seq" in entry:
                 yield entry
+            else:
+                counted.append(entry["entries"])
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # pragma: no cover - its test runs it in a process of its own
     sys.exit(main())

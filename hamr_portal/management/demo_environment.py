@@ -26,6 +26,7 @@ _INSTALLATION = [
     "DATABASE_URL",
     "KEY_RING_FILE",
     "SPOOL_FILE",
+    "ANCHOR_FILE",
     "HAMR_SITES",
     "HAMR_POLL_INTERVAL",
     "HAMR_CONNECT_TIMEOUT",
@@ -136,6 +137,7 @@ def _settings(folder: Path, sites: str) -> dict[str, str]:
         "DATABASE_URL": f"sqlite:///{folder}/portal.sqlite3",
         "KEY_RING_FILE": str(folder / "keyring"),
         "SPOOL_FILE": str(folder / "spool.jsonl"),
+        "ANCHOR_FILE": str(folder / "anchors.jsonl"),
         "HAMR_SITES": sites,
         # Faster than in earnest, so that a newcomer need not wait to see a region go dark.
         "HAMR_POLL_INTERVAL": "5",

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import getpass
+import logging
 import os
 import socket
 import sys
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any, TextIO
 
 from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 
 from hamr_portal.domain.audit import Actor
+from hamr_portal.services import audit
 from hamr_portal.services.audit import CannotSign
 
 
@@ -20,10 +24,14 @@ class InstalledCommand(BaseCommand):
 
     requires_system_checks = ["installation"]
 
+    serves = False
+    """Whether its standard output is for whoever collects the heads of the audit log, and not for what it prints."""
+
     def execute(self, *args: Any, **options: Any) -> Any:
         """Run; what cannot be put on the record is not done, and said."""
         try:
-            return super().execute(*args, **options)
+            with nullcontext() if self.serves else heads_to(sys.stderr):
+                return super().execute(*args, **options)
         except CannotSign as error:
             raise CommandError(f"Nothing was done, for it cannot be put on the record. {error}") from None
 
@@ -31,6 +39,19 @@ class InstalledCommand(BaseCommand):
         """Include what `check` runs with --deploy only."""
         arguments: Any = super().get_check_kwargs(options)
         return {**arguments, "include_deployment_checks": True}
+
+
+@contextmanager
+def heads_to(stream: TextIO) -> Iterator[None]:
+    """Write the heads of the audit log there for a while, so that they are not in what a command prints."""
+    streams = [each for each in audit.heads.handlers if type(each) is logging.StreamHandler]
+    before = [each.setStream(stream) for each in streams]
+    try:
+        yield
+    finally:
+        for handler, old in zip(streams, before, strict=True):
+            if old is not None:  # it wrote there already
+                handler.setStream(old)
 
 
 def shell_actor() -> Actor:

@@ -48,6 +48,7 @@ class Migration(migrations.Migration):
                 ('again_hash', models.CharField(max_length=64)),
                 ('trouble', models.CharField(blank=True, default='', max_length=32)),
                 ('detail', models.CharField(blank=True, default='', max_length=300)),
+                ('broken_seq', models.BigIntegerField(default=0)),
                 ('since', models.DateTimeField(null=True)),
             ],
         ),
@@ -97,7 +98,23 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='auditentry',
-            index=models.Index(fields=['at'], name='audit_at'),
+            index=models.Index(fields=['at', 'seq'], name='audit_at'),
+        ),
+        migrations.AddIndex(
+            model_name='auditentry',
+            index=models.Index(fields=['organization', 'at', 'seq'], name='audit_of_organization_at'),
+        ),
+        migrations.AddIndex(
+            model_name='auditentry',
+            index=models.Index(fields=['actor_name', 'at', 'seq'], name='audit_of_actor_at'),
+        ),
+        migrations.AddIndex(
+            model_name='auditentry',
+            index=models.Index(fields=['organization', 'actor_name', 'at', 'seq'], name='audit_of_both_at'),
+        ),
+        migrations.AddIndex(
+            model_name='auditentry',
+            index=models.Index(fields=['outcome', 'seq'], name='audit_of_outcome'),
         ),
         migrations.AddConstraint(
             model_name='logstanding',

@@ -42,7 +42,12 @@ class AuditEntry(models.Model):
             models.Index(fields=["actor_name", "seq"], name="audit_of_actor"),
             models.Index(fields=["event", "seq"], name="audit_of_event"),
             models.Index(fields=["organization", "actor_name", "seq"], name="audit_of_both"),
-            models.Index(fields=["at"], name="audit_at"),
+            # Some days of something: in the order of the moments, which a range of them can begin and end.
+            models.Index(fields=["at", "seq"], name="audit_at"),
+            models.Index(fields=["organization", "at", "seq"], name="audit_of_organization_at"),
+            models.Index(fields=["actor_name", "at", "seq"], name="audit_of_actor_at"),
+            models.Index(fields=["organization", "actor_name", "at", "seq"], name="audit_of_both_at"),
+            models.Index(fields=["outcome", "seq"], name="audit_of_outcome"),
         ]
 
     def __str__(self) -> str:
@@ -74,6 +79,7 @@ class LogStanding(models.Model):
     again_hash = models.CharField(max_length=64)
     trouble = models.CharField(max_length=32, default="", blank=True)
     detail = models.CharField(max_length=300, default="", blank=True)
+    broken_seq = models.BigIntegerField(default=0)
     since = models.DateTimeField(null=True)
 
     class Meta:

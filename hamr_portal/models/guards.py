@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from hamr_portal.domain.chain import BEGINNING
 
 TABLE = "hamr_portal_auditentry"
 
-# SQLite. An insert that replaces fires no delete trigger, so the insert itself is guarded: it cannot meet a row.
+# SQLite. An insert that replaces fires no delete trigger, so the insert itself is guarded: it cannot meet a row, not
+# by its number and not by SQLite's own, which is known only afterwards where nobody named it. Each row has a higher one
+# than the row before; where that row is the one that was replaced, there is none to be higher than.
 _SQLITE = {
     "audit_guard_insert": f"""CREATE TRIGGER audit_guard_insert BEFORE INSERT ON {TABLE}
 WHEN NEW.seq IS NOT coalesce((SELECT max(seq) FROM {TABLE}), 0) + 1
   OR NEW.previous IS NOT coalesce((SELECT hash FROM {TABLE} ORDER BY seq DESC LIMIT 1), '{BEGINNING}')
-  OR length(NEW.hash) IS NOT 64
+  OR length(NEW.hash) IS NOT 64 OR NEW.hash GLOB '*[^0-9a-f]*' OR NEW.hash IS NEW.previous
+  OR EXISTS (SELECT 1 FROM {TABLE} WHERE rowid = NEW.rowid)
 BEGIN SELECT RAISE(ABORT, 'an audit entry follows on the last one'); END""",
+    "audit_guard_place": f"""CREATE TRIGGER audit_guard_place AFTER INSERT ON {TABLE}
+WHEN NEW.seq > 1 AND NOT coalesce(NEW.rowid > (SELECT rowid FROM {TABLE} WHERE seq = NEW.seq - 1), 0)
+BEGIN SELECT RAISE(ABORT, 'an audit entry takes the place of no other'); END""",
     "audit_guard_update": f"""CREATE TRIGGER audit_guard_update BEFORE UPDATE ON {TABLE}
 BEGIN SELECT RAISE(ABORT, 'audit entries are never updated'); END""",
     "audit_guard_delete": f"""CREATE TRIGGER audit_guard_delete BEFORE DELETE ON {TABLE}
@@ -32,7 +39,7 @@ BEGIN
   SELECT seq, hash INTO last_seq, last_hash FROM {TABLE} ORDER BY seq DESC LIMIT 1;
   IF NEW.seq IS DISTINCT FROM coalesce(last_seq, 0) + 1
     OR NEW.previous IS DISTINCT FROM coalesce(last_hash, '{BEGINNING}')
-    OR length(NEW.hash) IS DISTINCT FROM 64 THEN
+    OR (NEW.hash ~ '^[0-9a-f]{{64}}$') IS NOT TRUE OR NEW.hash = NEW.previous THEN
     RAISE EXCEPTION 'an audit entry follows on the last one' USING ERRCODE = 'check_violation';
   END IF;
   RETURN NEW;
@@ -60,14 +67,14 @@ def install(connection: BaseDatabaseWrapper) -> None:
     """Put the guards there as they are shipped, in place of whatever has their names."""
     if not missing(connection):
         return  # a role that may not replace them has nothing to do
-    lift(connection)
-    with connection.cursor() as cursor:
+    # In one transaction: nobody writes between the old ones and the new ones.
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        lift(connection)
         if connection.vendor == "sqlite":
             for statement in _SQLITE.values():
                 cursor.execute(statement)
             return
-        cursor.execute("SELECT quote_ident(current_schema())")
-        (schema,) = cursor.fetchone()
+        schema = _schema(connection)
         # The table is found by the path of whoever installs, not of whoever inserts.
         cursor.execute(
             f"CREATE OR REPLACE FUNCTION {_FUNCTION}() RETURNS trigger LANGUAGE plpgsql "
@@ -77,6 +84,18 @@ def install(connection: BaseDatabaseWrapper) -> None:
             cursor.execute(f"CREATE TRIGGER {name} {when} ON {TABLE} FOR EACH {each} EXECUTE FUNCTION {_FUNCTION}()")
             # Always: for a session that calls itself a replica as well.
             cursor.execute(f"ALTER TABLE {TABLE} ENABLE ALWAYS TRIGGER {name}")
+
+
+def _schema(connection: BaseDatabaseWrapper) -> str:
+    """Give the schema that the table is in, as PostgreSQL writes it."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT quote_ident(n.nspname) FROM pg_namespace n JOIN pg_class c ON c.relnamespace = n.oid "
+            "WHERE c.oid = to_regclass(%s)",
+            [TABLE],
+        )
+        row = cursor.fetchone()
+    return str(row[0]) if row else ""
 
 
 def lift(connection: BaseDatabaseWrapper) -> None:
@@ -97,9 +116,9 @@ def missing(connection: BaseDatabaseWrapper) -> list[str]:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT t.tgname, t.tgtype FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid "
-            "WHERE t.tgrelid = to_regclass(%s) AND t.tgenabled = 'A' AND t.tgqual IS NULL "
-            "AND p.proname = %s AND p.prosrc = %s",
-            [TABLE, _FUNCTION, _BODY],
+            "WHERE t.tgrelid = to_regclass(%s) AND t.tgenabled = 'A' AND t.tgqual IS NULL AND t.tgattr::text = '' "
+            "AND p.proname = %s AND p.prosrc = %s AND p.proconfig = ARRAY[%s]",
+            [TABLE, _FUNCTION, _BODY, f"search_path={_schema(connection)}, pg_temp"],
         )
         there = dict(cursor.fetchall())
     return sorted(name for name, (_, _, kind) in _POSTGRESQL.items() if there.get(name) != kind)

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any
+
 from django.db import connection, transaction
 from django.utils import timezone
 
+from hamr_portal.crypto import KeyRingUnusable
 from hamr_portal.domain.audit import Actor, Event
-from hamr_portal.domain.changes import Move
+from hamr_portal.domain.changes import ChangeStatus, Move
 from hamr_portal.domain.people import Action
 from hamr_portal.models import Change, LogStanding, Snapshot, guards
 
 from . import anchors, audit, integrity
 from .integrity import Trouble
-from .moves import move
+from .moves import AlreadyMoved, move
 from .people import entitled
+
+logger = logging.getLogger(__name__)
 
 RESTORED = frozenset({Trouble.OLDER_THAN_ANCHOR, Trouble.NOT_ITS_ANCHOR})
 """The database is one of an earlier time: what was sent since is not on its record."""
@@ -35,7 +43,7 @@ def adopt(*, by: Actor, reason: str) -> None:
     """Take the record as it is from here on, for a reason, on the record; changes are possible again.
 
     After a restored backup every status is read anew, and what was open is unknown: it may have been sent since.
-    Raises `NotAllowed`, `ReasonMissing`, `NothingToAdopt`, `GuardsMissing`.
+    Raises `NotAllowed`, `ReasonMissing`, `NothingToAdopt`, `GuardsMissing`, `AnchorsUnreadable`, `CannotSign`.
     """
     entitled(by, Action.ADOPT_LOG)
     if not reason.strip():
@@ -46,21 +54,44 @@ def adopt(*, by: Actor, reason: str) -> None:
     missing = guards.missing(connection)
     if missing:
         raise GuardsMissing(", ".join(missing))
+    head = audit.head()
+    data = {"trouble": found.trouble, "detail": found.detail, "head": asdict(head), **_anchor()}
     if found.trouble in RESTORED:
         _forget_the_present(by)
-    anchor = anchors.newest()
-    data = {"trouble": found.trouble, "detail": found.detail, "head": audit.head().seq}
-    data |= {"anchor": {"seq": anchor.seq, "hash": anchor.hash}} if anchor is not None else {}
+    if found.broken_seq:
+        data |= {"broken": found.broken_seq, "digest": integrity.digest(found.broken_seq, head.seq)}
     with transaction.atomic():
         LogStanding.objects.select_for_update().get_or_create(pk=1)
         entry = audit.append(Event.LOG_ADOPTED, by=by, reason=reason, outcome=found.trouble, data=data)
         integrity.clear(audit.place_of(entry))
-    anchors.put(anchors.checkpoint(audit.head()))
+    try:
+        anchors.put(anchors.checkpoint(audit.head()))
+    except (OSError, KeyRingUnusable) as error:
+        # It is adopted and on the record; the next look after the record puts it there.
+        logger.critical("the adoption is not anchored: %s", error)
+
+
+def _anchor() -> dict[str, Any]:
+    """Give the anchor that the record is adopted in spite of. Raises `AnchorsUnreadable`."""
+    try:
+        anchor = anchors.newest()
+    except anchors.NoneGenuine:
+        return {}
+    except KeyRingUnusable as error:
+        raise audit.CannotSign(str(error)) from None
+    return {"anchor": {"seq": anchor.seq, "hash": anchor.hash, "at": anchor.at}} if anchor is not None else {}
 
 
 def _forget_the_present(by: Actor) -> None:
+    """Read everything anew, and take what may have been sent for sent: no change is sent twice."""
     now = timezone.now()
     Snapshot.objects.update(due_at=now)
-    for change in Change.objects.filter(status__in=Move.RESTORE.leaves).select_related("organization"):
+    open_ones = Change.objects.select_related("organization").order_by("pk")
+    for change in open_ones.filter(status__in=Move.RESTORE.leaves):
         fields = {"sent_at": change.sent_at or now, "restored_at": now, "check_at": now}
-        move(change, Move.RESTORE, by=by, fields=fields)
+        with suppress(AlreadyMoved):
+            move(change, Move.RESTORE, by=by, fields=fields)
+    # A preview of then may have been confirmed since.
+    for change in open_ones.filter(status=ChangeStatus.PREPARED):
+        with suppress(AlreadyMoved):
+            move(change, Move.EXPIRE, by=by)

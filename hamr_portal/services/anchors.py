@@ -16,6 +16,18 @@ _TAIL = 16_384
 """Bytes at the end of the file that hold the newest checkpoints; one takes about 300."""
 
 
+class AnchorsUnreadable(OSError):
+    """The file cannot be read. Next: make it readable for the portal."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.strerror = text
+
+
+class NoneGenuine(AnchorsUnreadable):
+    """There is a file, and nothing in it was signed with a key of this installation: another's, or overwritten."""
+
+
 def checkpoint(place: Place) -> Checkpoint:
     """Give the signed line for an entry. Raises `KeyRingUnusable`."""
     ring = keys.ring()
@@ -35,13 +47,29 @@ def put(made: Checkpoint) -> None:
 
 
 def newest() -> Checkpoint | None:
-    """Give the last one that was put here and is genuine; None where there is none. Raises `OSError`."""
+    """Give the last one that was put here and is genuine; None where nothing was put here yet.
+
+    Raises `AnchorsUnreadable`, `KeyRingUnusable`.
+    """
     try:
         with settings.ANCHOR_FILE.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
-            lines = file.read().decode(errors="replace").splitlines()
+            size = file.seek(0, os.SEEK_END)
+            # Whatever was written behind the genuine ones must not hide them.
+            for length in (_TAIL, size):
+                file.seek(max(0, size - length))
+                found = _last_genuine(file.read())
+                if found is not None:
+                    return found
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise AnchorsUnreadable(f"{settings.ANCHOR_FILE} cannot be read ({error.strerror})") from None
+    if size:
+        raise NoneGenuine(f"{settings.ANCHOR_FILE} holds nothing that was signed with a key of this installation")
+    return None
+
+
+def _last_genuine(text: bytes) -> Checkpoint | None:
     ring = keys.ring().audit_keys
-    found = (checkpoint_in(line) for line in reversed(lines))
+    found = (checkpoint_in(line) for line in reversed(text.decode(errors="replace").splitlines()))
     return next((each for each in found if each is not None and each.is_genuine(ring)), None)

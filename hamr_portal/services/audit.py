@@ -87,6 +87,12 @@ def plain(entry: AuditEntry) -> dict[str, Any]:
     return {name: getattr(entry, name) for name in FIELDS} | {"at": moment(entry.at), "hash": entry.hash}
 
 
+def is_genuine(entry: AuditEntry, audit_keys: Mapping[str, bytes]) -> bool:
+    """Tell whether an entry is as it was signed with one of these keys."""
+    key = audit_keys.get(entry.key_id)
+    return key is not None and hash_of(key, plain(entry)) == entry.hash
+
+
 def moment(at: datetime) -> str:
     """Give a moment as it is signed: UTC, to the microsecond."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from itertools import islice
+from hashlib import sha256
+from itertools import islice, takewhile
 
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from hamr_portal.crypto import KeyRingUnusable
@@ -25,7 +27,7 @@ VERIFIED_EVERY = timedelta(seconds=60)
 """So often a worker verifies what came since, and puts down a checkpoint."""
 
 AGAIN_AT_A_TIME = 20_000
-"""So many of the entries before are verified once more each time, round and round."""
+"""So many new entries are verified each time, and so many of those before once more, round and round."""
 
 _AT_A_TIME = 2000
 
@@ -43,10 +45,11 @@ class Trouble(StrEnum):
 
 @dataclass(frozen=True)
 class Found:
-    """A trouble, and its particulars in words."""
+    """A trouble, its particulars in words, and the entry at which the log is broken, where it is."""
 
     trouble: Trouble
     detail: str
+    broken_seq: int = 0
 
 
 def standing() -> LogStanding:
@@ -57,99 +60,163 @@ def standing() -> LogStanding:
 def trouble() -> Found | None:
     """Give what is wrong with the record now: what was found before and not adopted, and what a look shows."""
     known = standing()
-    return Found(Trouble(known.trouble), known.detail) if known.trouble else _at_a_glance()
+    if known.trouble:
+        return Found(Trouble(known.trouble), known.detail, known.broken_seq)
+    return _at_a_glance()
 
 
 def _at_a_glance() -> Found | None:
     """Look at what costs little: the guards, and the last anchor."""
     missing = guards.missing(connection)
     if missing:
-        return Found(Trouble.GUARDS_MISSING, ", ".join(missing))
+        return Found(Trouble.GUARDS_MISSING, f"guards of the audit log are missing: {', '.join(missing)}")
     try:
         anchor = anchors.newest()
-    except OSError as error:
-        return Found(Trouble.ANCHOR_UNREADABLE, error.strerror or type(error).__name__)
+        return _against(anchor) if anchor is not None else None
+    except anchors.AnchorsUnreadable as error:
+        return Found(Trouble.ANCHOR_UNREADABLE, str(error)[:300])
     except KeyRingUnusable as error:
         return Found(Trouble.CANNOT_SIGN, str(error)[:300])
-    return _against(anchor) if anchor is not None else None
 
 
 def _against(anchor: Checkpoint) -> Found | None:
     there = AuditEntry.objects.filter(seq=anchor.seq).values_list("hash", flat=True).first()
     # What was adopted after the anchor was put there is the record now, on every machine that has an older anchor.
-    if (
-        there != anchor.hash
-        and AuditEntry.objects.filter(event=Event.LOG_ADOPTED, at__gt=datetime.fromisoformat(anchor.at)).exists()
-    ):
+    if there == anchor.hash or any(each.at > datetime.fromisoformat(anchor.at) for each in _adoptions()):
         return None
     if there is None:
         head = audit.head().seq
         return Found(Trouble.OLDER_THAN_ANCHOR, f"the database is older than its anchor (#{head} < #{anchor.seq})")
-    if there != anchor.hash:
-        return Found(Trouble.NOT_ITS_ANCHOR, f"entry #{anchor.seq} is not the one that was anchored at {anchor.at}")
-    return None
+    return Found(Trouble.NOT_ITS_ANCHOR, f"entry #{anchor.seq} is not the one that was anchored at {anchor.at}")
+
+
+def _adoptions() -> list[AuditEntry]:
+    """Give the entries with which an admin has answered for the record, as far as they are genuine."""
+    ring = keys.ring().audit_keys
+    entries = AuditEntry.objects.filter(event=Event.LOG_ADOPTED).order_by("seq")
+    return [entry for entry in entries if audit.is_genuine(entry, ring)]
 
 
 # --- verify -----------------------------------------------------------------------------------------------------
 
 
-def verify(*, after: Place = START, checkpoints: Sequence[Checkpoint] = ()) -> Walked:
-    """Go over the log from a place on, up to its head. Raises `KeyRingUnusable`."""
-    return walk(_entries(after.seq), keys.ring().audit_keys, after=after, checkpoints=checkpoints)
+def verify(*, after: Place = START, checkpoints: Sequence[Checkpoint] = (), at_most: int | None = None) -> Walked:
+    """Go over the log from a place on, up to its head or over `at_most` so many. Raises `KeyRingUnusable`."""
+    entries = islice(_entries(after.seq), at_most)
+    return walk(entries, keys.ring().audit_keys, after=after, checkpoints=checkpoints)
+
+
+def verify_against(checkpoints: Sequence[Checkpoint], *, by: Actor, from_last: bool = False) -> Walked:
+    """Verify the log against checkpoints that were kept elsewhere, or only from the last of them on, on the record.
+
+    What they contradict is told, and no alarm is raised: whoever brings them knows where they are from. Raises
+    `KeyRingUnusable`.
+    """
+    last = max(checkpoints, key=lambda each: each.seq, default=None)
+    before = AuditEntry.objects.filter(seq=last.seq).values_list("previous", flat=True) if from_last and last else ()
+    after = Place(last.seq - 1, before[0]) if last is not None and before else START
+    came = verify(after=after, checkpoints=checkpoints)
+    _record_verification(came, by)
+    return came
 
 
 def _entries(after: int) -> Iterator[Plain]:
     """Read on by numbers, in portions: a cursor that stays open would hold the database for as long."""
-    while rows := list(AuditEntry.objects.filter(seq__gt=after).order_by("seq")[:_AT_A_TIME]):
-        for row in rows:
-            after = row.seq
-            yield audit.plain(row)
+    while numbers := list(
+        AuditEntry.objects.filter(seq__gt=after).order_by("seq").values_list("seq", flat=True)[:_AT_A_TIME]
+    ):
+        yield from _read(numbers)
+        after = numbers[-1]
+
+
+def _read(numbers: list[int]) -> list[Plain]:
+    """Read these entries; of one that was spoilt so that it cannot be read, its number is all there is."""
+    try:
+        rows = AuditEntry.objects.filter(seq__gte=numbers[0], seq__lte=numbers[-1]).order_by("seq")
+        return [audit.plain(row) for row in rows]
+    except (ValueError, TypeError, AttributeError, OperationalError) as error:
+        if isinstance(error, OperationalError) and "decode" not in str(error).lower():
+            raise
+        if len(numbers) == 1:
+            return [{"seq": numbers[0]}]
+        half = len(numbers) // 2
+        return [*_read(numbers[:half]), *_read(numbers[half:])]
 
 
 def verify_and_keep(*, by: Actor, whole: bool = False) -> Walked:
     """Verify what came since and a portion of what was before, or the `whole` log, and keep what was found.
 
-    A new trouble raises the alarm; where there is none, the head is anchored. Raises `KeyRingUnusable`, `OSError`.
+    A new trouble raises the alarm; where there is none, the head is anchored. Gives the first break, adopted or not.
+    Raises `KeyRingUnusable`, `OSError`.
     """
     known = standing()
-    came = verify() if whole else verify(after=_known_place(known.seq, known.hash))
-    again = Walked(0, START) if whole else _once_again(known)
-    found = _at_a_glance() or _broken(came.broken or again.broken)
     if whole:
-        _record_verification(came, by)
+        told = verify()
+        came = again = told if told.broken is None else _onward(START, None)
+    else:
+        told = came = _onward(_known_place(known.seq, known.hash), AGAIN_AT_A_TIME)
+        # Somebody may have edited what was verified before.
+        again = _onward(_known_place(known.again_seq, known.again_hash), AGAIN_AT_A_TIME)
+    broken = came.broken or again.broken
+    found = _at_a_glance() or (_broken(broken) if broken is not None else None)
+    if whole:
+        _record_verification(told, by)
     if found is not None:
         _alarm(found, by)
         _keep(verified_at=timezone.now())
-        return came
-    head = came.head if came.broken is None else audit.head()
-    newest = anchors.newest()
-    if head.seq and (newest is None or newest.seq != head.seq):
-        anchors.put(anchors.checkpoint(head))
-    begin = START if again.head.seq >= head.seq else again.head
+        return told
+    head, begin = came.head, START if again.head.seq >= came.head.seq else again.head
     _keep(seq=head.seq, hash=head.hash, again_seq=begin.seq, again_hash=begin.hash, verified_at=timezone.now())
-    return came
+    _anchor(head)
+    return told
+
+
+def _anchor(head: Place) -> None:
+    newest = anchors.newest()
+    is_new = newest is None or head.seq > newest.seq
+    if head.seq and (is_new or not _is_there(newest.seq, newest.hash)):  # type: ignore[union-attr]
+        anchors.put(anchors.checkpoint(head))
+
+
+def _is_there(seq: int, hash_: str) -> bool:
+    return AuditEntry.objects.filter(seq=seq, hash=hash_).exists()
 
 
 def _known_place(seq: int, hash_: str) -> Place:
     """Give where to go on: where the log was found whole, if that entry is still the one that was found."""
-    there = AuditEntry.objects.filter(seq=seq, hash=hash_)
-    return Place(seq, hash_) if seq and there.exists() else START
+    return Place(seq, hash_) if seq and _is_there(seq, hash_) else START
 
 
-def _once_again(known: LogStanding) -> Walked:
-    """Verify the next portion of what was verified before: somebody may have edited it since."""
-    after = _known_place(known.again_seq, known.again_hash)
-    return walk(islice(_entries(after.seq), AGAIN_AT_A_TIME), keys.ring().audit_keys, after=after)
+def _onward(after: Place, at_most: int | None) -> Walked:
+    """Go over the log, past what an admin has adopted as it is."""
+    while True:
+        came = verify(after=after, at_most=at_most)
+        adopted = _adopted(came.broken) if came.broken is not None else None
+        if adopted is None:
+            return came
+        after = adopted
 
 
-def _broken(broken: Broken | None) -> Found | None:
-    """Give a break as a trouble, unless an admin has adopted it and the log is whole from there on."""
-    if broken is None:
-        return None
-    adopted = AuditEntry.objects.filter(event=Event.LOG_ADOPTED, seq__gt=broken.seq).order_by("seq").last()
-    if adopted is not None:
-        broken = verify(after=Place(adopted.seq - 1, adopted.previous)).broken
-    return Found(Trouble.BROKEN, f"entry #{broken.seq}: {broken.what}"[:300]) if broken is not None else None
+def _adopted(broken: Broken) -> Place | None:
+    """Give the entry up to which a break was adopted, if it was and nothing there has been touched since."""
+    for entry in _adoptions():
+        told = json.loads(entry.data)
+        head = Place(**told["head"])
+        if told.get("broken") == broken.seq and told["digest"] == digest(broken.seq, head.seq):
+            return head
+    return None
+
+
+def digest(first: int, last: int) -> str:
+    """Give what tells whether these entries are still as they are now, broken as they are."""
+    summed = sha256()
+    for entry in takewhile(lambda each: each["seq"] <= last, _entries(first - 1)):
+        summed.update(json.dumps(entry, sort_keys=True).encode())
+    return summed.hexdigest()
+
+
+def _broken(broken: Broken) -> Found:
+    return Found(Trouble.BROKEN, f"entry #{broken.seq}: {broken.what}"[:300], broken.seq)
 
 
 def _record_verification(came: Walked, by: Actor) -> None:
@@ -167,8 +234,8 @@ def _alarm(found: Found, by: Actor) -> None:
         row, _ = LogStanding.objects.select_for_update().get_or_create(pk=1)
         if row.trouble:
             return
-        row.trouble, row.detail, row.since = found.trouble, found.detail, timezone.now()
-        row.save(update_fields=["trouble", "detail", "since"])
+        row.trouble, row.detail, row.broken_seq, row.since = *astuple(found), timezone.now()
+        row.save(update_fields=["trouble", "detail", "broken_seq", "since"])
         audit.append(Event.LOG_ALARM, by=by, outcome=found.trouble, data={"detail": found.detail})
 
 
@@ -185,5 +252,6 @@ def is_due() -> bool:
 
 
 def clear(place: Place) -> None:
-    """Take a trouble back: somebody answers for the record as it is."""
-    _keep(trouble="", detail="", since=None, seq=place.seq, hash=place.hash, again_seq=place.seq, again_hash=place.hash)
+    """Take a trouble back: somebody answers for the record as it is. What was before is gone over anew."""
+    begin = {"again_seq": START.seq, "again_hash": START.hash}
+    _keep(trouble="", detail="", broken_seq=0, since=None, seq=place.seq, hash=place.hash, **begin)

@@ -50,7 +50,9 @@ def add_person(email: str, role: Role, password: str, *, by: Actor) -> Person:
             person.save(force_insert=True)
             audit.append(Event.PERSON_ADDED, by=by, data={"email": person.email, "role": role})
     except IntegrityError:
-        saved = Person.objects.get(email__iexact=person.email)
+        saved = Person.objects.filter(email__iexact=person.email).first()
+        if saved is None:
+            raise  # it is the record that did not take it
         role_word = saved.held_role.word if saved.held_role else "nobody"
         raise PersonExists(f"{saved.email} is here already, as {role_word}.") from None
     return person

@@ -18,13 +18,14 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from hamr_portal.crypto import KeyRingUnusable
 from hamr_portal.domain.audit import Actor, Event
 from hamr_portal.domain.connections import ReadOutcome, View, sanitized, seconds_until_next_read
 from hamr_portal.domain.organizations import site_of_datacenter
 from hamr_portal.hamr_client import Phase
 from hamr_portal.models import Change, Observation, Organization, Snapshot
 
-from . import audit, connections, pairs
+from . import audit, connections, keys, pairs
 from .connections import Flight, Result
 
 logger = logging.getLogger(__name__)
@@ -305,11 +306,20 @@ def _record_view(row: Snapshot, result: Result) -> None:
 
 def _pin(organization: Organization, result: Result, entries: list[dict[str, Any]]) -> None:
     """Learn the organization's UUID from its first answer, where saving it could not."""
-    if organization.uuid is None and result.connection is not None:
+    if organization.uuid is None and result.connection is not None and _can_record():
         uuid = result.connection.organization_uuid
         pinned = Organization.objects.filter(pk=organization.pk, uuid__isnull=True).update(uuid=uuid)
         entry = {"event": Event.ORGANIZATION_PINNED, "organization": organization.name, "data": {"uuid": uuid}}
         entries += [entry] if pinned else []
+
+
+def _can_record() -> bool:
+    """Tell whether the key for entries is there: of all that is stored, only a UUID that is learned needs one."""
+    try:
+        keys.ring()
+    except KeyRingUnusable:
+        return False
+    return True
 
 
 def _event_of_attempt(row: Snapshot) -> Event:

@@ -99,6 +99,11 @@ class _Work:
                 integrity.verify_and_keep(by=self.by)
         except (KeyRingUnusable, OSError) as error:
             logger.warning("the record is not verified: %s", error)
+        except DatabaseError:
+            raise
+        except Exception:
+            # A bug. The statuses must not go unread for it.
+            logger.exception("looking after the record failed")
 
     def _take(self, pool: ThreadPoolExecutor) -> bool:
         in_the_air = Counter(flight.site_name for flight in self.flights.values())

@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from hamr_portal.domain.people import Role
 from hamr_portal.management import demo_environment
-from hamr_portal.management.shell import console, shell_actor
+from hamr_portal.management.shell import console, heads_to, shell_actor
 from hamr_portal.management.status_table import table
 from hamr_portal.models import Organization, Pair
 from hamr_portal.services import connections, imports, keys, overview, pairs, people, pulse, workers
@@ -53,6 +53,9 @@ class Command(BaseCommand):
             raise CommandError("Run it as: manage.py demo")
         with ExitStack() as ending:
             ending.callback(here.end)
+            # What is set up is recorded as well; its heads belong into a file, as those of the children do.
+            log = ending.enter_context((here.folder / "demo.log").open("a"))
+            ending.enter_context(heads_to(log))
             password = _set_up(here)
             if options["once"]:
                 _read_all()

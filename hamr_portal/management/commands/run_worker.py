@@ -22,6 +22,8 @@ class Command(InstalledCommand):
         "SIGTERM ends it after the reads under way."
     )
 
+    serves = True
+
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take how long to go on."""
         parser.add_argument("--once", action="store_true", help="read what is due, then end")
