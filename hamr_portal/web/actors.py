@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
+from allauth.account.authentication import get_authentication_records
 from django.conf import settings
 from django.http import HttpRequest
 from django.utils.crypto import salted_hmac
 
 from hamr_portal.domain.audit import Actor
+from hamr_portal.domain.connections import sanitized
 from hamr_portal.models import Person
 
 
@@ -22,6 +26,19 @@ def actor_of(request: HttpRequest, person: Person | None = None) -> Actor:
         address=address_of(request),
         session=salted_hmac("hamr_portal.session", session).hexdigest()[:16] if session else "",
         request_id=getattr(request, "id", ""),
+        agent=agent_of(request),
+        signed_in=_signed_in(request, acting),
+    )
+
+
+def visitor_of(request: HttpRequest, typed: str) -> Actor:
+    """Give whoever tries to sign in, named by what they typed as their address: nobody vouches for that."""
+    return Actor(
+        kind="visitor",
+        name=sanitized(typed, 254),
+        address=address_of(request),
+        request_id=getattr(request, "id", ""),
+        agent=agent_of(request),
     )
 
 
@@ -33,3 +50,17 @@ def address_of(request: HttpRequest) -> str:
         return hops[-proxies][:64]
     address: str = request.META.get("REMOTE_ADDR", "")
     return address
+
+
+def agent_of(request: HttpRequest) -> str:
+    """Give what the caller's browser says it is."""
+    return sanitized(request.headers.get("User-Agent", ""), 200)
+
+
+def _signed_in(request: HttpRequest, person: Person) -> str:
+    """Tell how and when: the sign-in, and where more was asked for since, the newest of that."""
+    told = [
+        f"{step['method']}, {datetime.fromtimestamp(step['at'], UTC):%Y-%m-%dT%H:%M:%SZ}"
+        for step in get_authentication_records(request, person)
+    ]
+    return "; ".join(told[:1] + told[1:][-1:])

@@ -1,15 +1,37 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import datetime
+
 import pytest
+import time_machine
+from django.conf import settings
 from django.test import Client
 from django.urls import reverse
 
 from hamr_portal.domain.people import Role
+from hamr_portal.models import AuditEntry, Person
+from hamr_portal.services import sessions
 from tests import factories
+from tests.services.records import whole_database
 
 pytestmark = pytest.mark.django_db
 
 PASSWORD = "correct horse battery"
+MARA = "mara@halden.example"
+NOW = datetime.fromisoformat("2026-03-15T03:06:32+00:00")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_out_before() -> Iterator[None]:
+    sessions.left_out.take()
+    yield
+    sessions.left_out.take()
+
+
+def told() -> list[tuple[str, str, str]]:
+    """Give what is on the record: what happened, and the kind and name of who did it."""
+    return list(AuditEntry.objects.order_by("seq").values_list("event", "actor_kind", "actor_name"))
 
 
 def sign_in(client: Client, email: str, password: str, path: str = "") -> object:
@@ -94,3 +116,105 @@ def test_too_many_sign_ins_from_one_address_end_in_a_page_of_ours(client: Client
 
     assert response.status_code == 429
     assert "Too many sign-ins from here" in response.content.decode()
+
+
+# --- on the record ----------------------------------------------------------------------------------------------
+
+
+def test_signing_in_and_out_is_on_the_record_with_how_and_when(client: Client) -> None:
+    factories.person(Role.VIEWER, MARA)
+
+    with time_machine.travel(NOW, tick=False):
+        sign_in(client, MARA, PASSWORD)
+        client.post(reverse("account_logout"))
+
+    came, left = AuditEntry.objects.order_by("seq")
+    assert [came.event, left.event] == ["session.signed_in", "session.signed_out"]
+    for entry in (came, left):
+        assert (entry.actor_kind, entry.actor_name, entry.actor_role) == ("person", MARA, "VIEWER")
+        assert entry.actor_signed_in == "password, 2026-03-15T03:06:32Z"
+        assert entry.actor_address == "127.0.0.1"
+        assert entry.actor_session
+    assert came.actor_session == left.actor_session
+    assert came.request_id != left.request_id
+
+
+def test_a_wrong_password_is_on_the_record_under_what_was_typed_and_no_password_is(client: Client) -> None:
+    factories.person(Role.VIEWER, MARA)
+
+    sign_in(client, MARA, "canary wrong password")
+    sign_in(client, "\u202enobody@halden.example", "canary wrong password")
+    sign_in(client, "nobody@halden.example", "canary wrong password")
+
+    assert told() == [
+        ("session.sign_in_failed", "visitor", MARA),
+        ("session.sign_in_failed", "visitor", "nobody@halden.example"),
+    ]
+    assert set(AuditEntry.objects.values_list("outcome", "actor_role", "actor_session")) == {("MISMATCH", "", "")}
+    assert "canary" not in whole_database()
+
+
+def test_a_disabled_person_with_the_right_password_is_on_the_record(client: Client) -> None:
+    factories.person(Role.ADMIN, MARA)
+    Person.objects.update(is_active=False)
+
+    sign_in(client, MARA, PASSWORD)
+
+    assert told() == [("session.sign_in_failed", "visitor", MARA)]
+    assert AuditEntry.objects.get().outcome == "DISABLED"
+
+
+def test_a_lock_out_is_on_the_record_once(client: Client) -> None:
+    factories.person(Role.VIEWER, MARA)
+
+    for _ in range(9):
+        sign_in(client, MARA, "wrong")
+
+    assert told() == [("session.sign_in_failed", "visitor", MARA), ("session.locked_out", "visitor", MARA)]
+    assert sessions.left_out.take() == {"session.locked_out": 3}
+
+
+def test_a_lock_out_tells_how_many_failures_came_before_it(client: Client) -> None:
+    for _ in range(6):
+        sign_in(client, MARA, "wrong")
+
+    assert AuditEntry.objects.get(event="session.locked_out").data == '{"not_recorded":{"session.sign_in_failed":4}}'
+
+
+def test_signing_out_without_having_signed_in_is_no_event(client: Client) -> None:
+    client.post(reverse("account_logout"))
+
+    assert told() == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_people_come_in_and_go_when_the_record_takes_nothing(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    factories.person(Role.VIEWER, MARA)
+    settings.KEY_RING_FILE.unlink()
+
+    sign_in(client, MARA, PASSWORD)
+    inside = client.get("/").status_code
+    client.post(reverse("account_logout"))
+    outside = client.get("/").status_code
+    refused = sign_in(client, MARA, "wrong")
+
+    assert (inside, outside) == (200, 302)
+    assert "This address and password do not match." in refused.content.decode()  # type: ignore[attr-defined]
+    assert not AuditEntry.objects.exists()
+    events = ("session.signed_in", "session.signed_out", "session.sign_in_failed")
+    assert [line for line in caplog.messages if line.startswith("audit.")] == [
+        f"audit.write_failed: {event}: CannotSign" for event in events
+    ]
+
+
+def test_whoever_signs_in_where_a_disabled_person_was_is_on_the_record_with_how_and_when(client: Client) -> None:
+    factories.person(Role.ADMIN, MARA)
+    factories.person(Role.VIEWER, "ada@halden.example")
+    sign_in(client, MARA, PASSWORD)
+    Person.objects.filter(email=MARA).update(is_active=False)
+
+    sign_in(client, "ada@halden.example", PASSWORD)
+
+    entry = AuditEntry.objects.get(event="session.signed_in", actor_name="ada@halden.example")
+    assert entry.actor_signed_in.startswith("password, ")
+    assert client.get("/").status_code == 200
