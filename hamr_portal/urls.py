@@ -3,7 +3,7 @@
 from allauth.account import views as account
 from django.urls import path
 
-from hamr_portal.web import changes, dashboard, errors, organizations, outcomes, page, pairs
+from hamr_portal.web import audit, changes, dashboard, errors, evidence, organizations, outcomes, page, pairs
 from hamr_portal.web.access import public
 
 handler400 = errors.bad_request
@@ -37,6 +37,12 @@ urlpatterns = [
     path("changes/<int:pk>/seen/", outcomes.seen, name="change_seen"),
     path("changes/outside/<int:pk>/acknowledge/", outcomes.acknowledge, name="outside_acknowledge"),
     path("pairs/<int:pk>/name/", pairs.rename, name="pair_rename"),
+    path("audit/", audit.index, name="audit"),
+    path("audit/verify/", audit.verify, name="audit_verify"),
+    path("audit/adopt/", audit.adopt, name="audit_adopt"),
+    path("audit/export/", audit.export, name="audit_export"),
+    path("audit/evidence/", evidence.pack, name="evidence_pack"),
+    path("audit/<int:seq>/", audit.detail, name="audit_entry"),
     path("runbook/", page.runbook, name="runbook"),
     path("theme/", page.theme, name="theme"),
     path("accounts/login/", public(account.login), name="account_login"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from django.core.checks import run_checks
+from django.core.checks import CheckMessage, run_checks
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 from django.db import connection
@@ -15,9 +15,11 @@ from pytest_django.fixtures import Settings
 from hamr_portal import checks
 from hamr_portal.domain.organizations import sites_with
 from hamr_portal.domain.people import Action
-from hamr_portal.models import Organization
+from hamr_portal.models import Organization, guards
+from hamr_portal.services import integrity
 from hamr_portal.web.access import public, requires
 from tests import factories
+from tests.services.tampering import cut, write
 
 
 def undeclared(request: HttpRequest) -> HttpResponse:
@@ -148,3 +150,33 @@ def test_too_little_patience_with_late_requests_is_a_warning(
     settings.HAMR_SETTLE_READS, settings.HAMR_SETTLE_SECONDS = reads, seconds
 
     assert ("portal.W008" in found("security")) is warned
+
+
+@pytest.mark.django_db(transaction=True)
+def test_missing_guards_are_a_warning_that_says_how_to_put_them_back():
+    factories.organization()
+    guards.lift(connection)
+
+    (warning,) = warnings_about_the_record()
+
+    assert warning.msg.startswith("The audit log is in doubt: guards of the audit log are missing: audit_guard_")
+    assert warning.hint is not None
+    assert "manage.py migrate" in warning.hint
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_log_that_is_older_than_its_anchor_is_a_warning_that_says_who_can_adopt_it():
+    write(5)
+    integrity.verify_and_keep(by=factories.WORKER)
+    cut(after=3)
+
+    (warning,) = warnings_about_the_record()
+
+    assert warning.msg == "The audit log is in doubt: the database is older than its anchor (#3 < #5)."
+    assert warning.hint is not None
+    assert "an admin adopts it on /audit/" in warning.hint
+
+
+def warnings_about_the_record() -> list[CheckMessage]:
+    messages = run_checks(tags=[checks.INSTALLATION], include_deployment_checks=True)
+    return [message for message in messages if message.id == "portal.W009"]

@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from hamr_portal.domain.changes import usual_next
 from hamr_portal.domain.connections import sanitized
 
-from . import _changes, _findings, _looks, _outcomes, _time
+from . import _changes, _entries, _findings, _looks, _outcomes, _time
 
 register = template.Library()
 
@@ -45,6 +45,15 @@ for offering in (
     *(_changes.status_words, _changes.moment, _changes.check_title, _changes.weighs),
 ):
     register.filter(offering.__name__, offering)
+
+for written in (_entries.came_of, _entries.before_after, _entries.exact):
+    register.simple_tag(written)
+register.simple_tag(_entries.when, takes_context=True)
+for told in (
+    *(_entries.harmless, _entries.short_actor, _entries.actor_from, _entries.happened, _entries.particulars),
+    *(_entries.request_of, _entries.answer_of, _entries.in_place, _entries.grouped, _entries.thousands),
+):
+    register.filter(told.__name__, told)
 
 
 @register.filter

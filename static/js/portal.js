@@ -102,6 +102,14 @@
       say(pausing ? "Updates paused" : "Updates on");
       if (!pausing) for (const el of $$("[data-hx-trigger*=resume]")) window.htmx?.trigger(el, "resume");
     }
+    // A row of the audit log opens in place; its number leads to its own page.
+    const row = e.target.closest(".expand");
+    if (row) {
+      const opening = row.getAttribute("aria-expanded") !== "true";
+      row.setAttribute("aria-expanded", String(opening));
+      row.closest("tr").classList.toggle("open", opening);
+      document.getElementById(row.getAttribute("aria-controls")).hidden = !opening;
+    }
     const copy = e.target.closest("[data-copy], [data-copy-from]");
     if (copy) try { await navigator.clipboard.writeText(copy.dataset.copy ?? facts(copy.dataset.copyFrom)); say("Copied"); } catch { say("Copy failed"); }
   });

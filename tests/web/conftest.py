@@ -3,13 +3,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
+from hamr_portal.domain.audit import Event
 from hamr_portal.domain.changes import ChangeStatus
 from hamr_portal.domain.connections import ReadOutcome
 from hamr_portal.domain.people import Role
 from hamr_portal.models import Observation, Organization, Person
+from hamr_portal.services import audit
 from tests import factories
 from tests.services import changing
 
@@ -52,3 +55,9 @@ def pk_for(route: str, organization: Organization) -> int | None:
         author = author or factories.person(Role.OPERATOR, "author@halden.example")
         return changing.standing(organization, ChangeStatus.NOT_SENT, author=author).pk
     return organization.pair_id
+
+
+def recorded() -> int:
+    """Give the number of an entry of the audit log."""
+    with transaction.atomic():
+        return audit.append(Event.WORKER_RESUMED, by=factories.WORKER).seq

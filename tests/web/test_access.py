@@ -17,7 +17,7 @@ from hamr_portal.models import Person
 from hamr_portal.web.access import PUBLIC, access_of
 from tests import factories
 
-from .conftest import SignIn, pk_for
+from .conftest import SignIn, pk_for, recorded
 
 ROUTES = {str(route.name): route for route in get_resolver().url_patterns if isinstance(route, URLPattern)}
 POST_ONLY = {
@@ -30,8 +30,12 @@ POST_ONLY = {
     "theme",
     *("change_cancel", "change_approve", "change_decline", "change_skip_approval", "change_resolve"),
     *("change_read", "change_again", "change_seen", "outside_acknowledge"),
+    *("audit_verify", "audit_adopt"),
 }
-GET_ONLY = {"dashboard", "dashboard_live", "organizations", "organization", "changes", "change"}
+GET_ONLY = {
+    *("dashboard", "dashboard_live", "organizations", "organization", "changes", "change"),
+    *("audit", "audit_entry", "audit_export"),
+}
 WHO: list[Role | str | None] = ["anonymous", None, *Role]
 
 pytestmark = pytest.mark.django_db
@@ -45,7 +49,10 @@ def address(name: str) -> str:
         arguments["name"] = primary.name
     if "<int:pk>" in route:
         arguments["pk"] = pk_for(route, primary)
-    return reverse(name, kwargs=arguments)
+    if "<int:seq>" in route:
+        arguments["seq"] = recorded()
+    query = "?format=csv" if name == "audit_export" else ""
+    return reverse(name, kwargs=arguments) + query
 
 
 def browser(who: Role | str | None, signed_in: SignIn) -> Client:

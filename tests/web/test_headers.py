@@ -17,7 +17,7 @@ from hamr_portal.simulator import Simulator
 from hamr_portal.web.access import public
 from tests import factories
 
-from .conftest import pk_for
+from .conftest import pk_for, recorded
 
 pytestmark = pytest.mark.django_db
 
@@ -95,12 +95,14 @@ def filled(route: str) -> str:
     primary, secondary = factories.pair()
     factories.seen(primary, status=4, target_uuid=secondary.uuid, target_name=secondary.name)
     factories.organization("halden-archive")
-    address = "/" + route.replace("<slug:name>", primary.name)
+    address = "/" + route.replace("<slug:name>", primary.name).replace("<int:seq>", str(recorded()))
     return address.replace("<int:pk>", str(pk_for(route, primary))) if "<int:pk>" in route else address
 
 
 def answers(route: str, *others: int) -> set[int]:
-    """Give what an admin may be answered: decisions are for approvers alone."""
+    """Give what an admin may be answered: decisions are for approvers alone, an export is of a format."""
+    if route == "audit/export/":
+        return {400, 405}
     return {403} if route.endswith(("/approve/", "/decline/")) else {200, 302, 405, *others}
 
 
