@@ -46,15 +46,24 @@ def _a_tests_transaction_keeps_its_connection(monkeypatch: pytest.MonkeyPatch) -
     )
 
 
+@pytest.fixture(scope="session")
+def _ring(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Make one ring: to put thousands of them safely on a disk takes longer than many tests."""
+    path = tmp_path_factory.mktemp("ring") / "keyring"
+    create_ring(path)
+    return path.read_bytes()
+
+
 @pytest.fixture(autouse=True)
-def _an_installation_of_its_own(tmp_path: Path, settings: Settings) -> None:
+def _an_installation_of_its_own(tmp_path: Path, settings: Settings, _ring: bytes) -> None:
     """Give each test a key ring, short deadlines and no memory of the test before."""
     settings.KEY_RING_FILE = tmp_path / "keyring"
     settings.SPOOL_FILE = tmp_path / "spool.jsonl"
     settings.ANCHOR_FILE = tmp_path / "anchors.jsonl"
     settings.HAMR_CONNECT_TIMEOUT = 0.5
     settings.HAMR_DEADLINE = 2.0
-    create_ring(settings.KEY_RING_FILE)
+    settings.KEY_RING_FILE.touch(mode=0o600)
+    settings.KEY_RING_FILE.write_bytes(_ring)
     connections.client.cache_clear()
     cache.clear()
 

@@ -576,7 +576,7 @@ def test_any_bytes_hold_or_fail(client, credentials):
 
 @pytest.mark.slow
 def test_any_of_many_bytes_hold_or_fail(client, credentials):
-    check_that_any_bytes_hold_or_fail(client, credentials, 5_000)
+    check_that_any_bytes_hold_or_fail(client, credentials, 2_500)
 
 
 def test_refused_connection_is_seen_as_no_answer(client, credentials):

@@ -22,7 +22,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -162,7 +161,6 @@ class LifeOfChanges(RuleBasedStateMachine):
     def __init__(self, cast: Cast) -> None:
         super().__init__()
         self.cast = cast
-        Path(cast.portal.SPOOL_FILE).unlink(missing_ok=True)
         self.isolation = transaction.atomic()
         self.isolation._from_testcase = True  # type: ignore[attr-defined]  # as Django's own tests, under "durable" blocks
         self.isolation.__enter__()

@@ -7,6 +7,7 @@ the passing of time. The model tells what is true, so that the portal's record c
 from __future__ import annotations
 
 import json
+import os
 import types
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -313,7 +314,11 @@ class Cast:
     world: World = field(init=False)
 
     def begin(self) -> World:
-        """Begin a new world, with nothing changed yet."""
+        """Begin a new world, with nothing changed yet, and no file from the one before or from another process's."""
+        for name in ("SPOOL_FILE", "ANCHOR_FILE"):
+            file = getattr(self.portal, name).with_name(f"{name}-{os.getpid()}")
+            file.unlink(missing_ok=True)
+            setattr(self.portal, name, file)
         self.world = World({side: made.uuid for side, made in self.organizations.items()}, self.mover)
         return self.world
 
