@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 from django.db import DatabaseError, connection
+from django.db.models import Q
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
@@ -326,6 +327,21 @@ def test_an_answer_that_the_database_refuses_takes_no_other_with_it(
 
     assert answered() == 2
     assert "storing what org-2 answered failed" in caplog.text
+
+
+def test_what_landed_together_is_stored_each_by_itself_where_the_database_refuses_one(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    made = simulated(simulator, 3)
+    results = [connections.fetch(flight) for flight in connections.claim([each.pk for each in made], Q())]
+    results[1] = Result(results[1].flight, results[1].at, None)  # type: ignore[arg-type]
+    monkeypatch.setattr(readings, "seconds_until_next_read", lambda *_, **__: 30.0)
+    row = Worker.objects.create(name="tests", started_at=timezone.now(), seen_at=timezone.now())
+
+    workers._Work(row, once=True)._store(results)
+
+    assert answered() == 2
+    assert f"storing what {results[1].flight.name} answered failed" in caplog.text
 
 
 # --- whether anybody reads --------------------------------------------------------------------------------------
