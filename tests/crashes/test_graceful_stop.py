@@ -99,7 +99,7 @@ class Browser:
         client = Client()
         client.force_login(factories.person(Role.OPERATOR))
         client.post(reverse("change_new", args=[organization.name]), {"target_status": "FAILOVER"})
-        self.change = Change.objects.get()
+        self.change = Change.objects.select_related("organization").get()
         self._cookies = f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"
 
     def confirm(self, port: int) -> tuple[int, str]:
