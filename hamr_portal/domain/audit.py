@@ -51,10 +51,22 @@ class Event(StrEnum):
     PAIR_NAMED = "pair.named"
     PERSON_ADDED = "person.added"
     PASSWORD_SET = "person.password_set"  # noqa: S105 - the event, not a password
+    ROLE_CHANGED = "person.role_changed"
+    PERSON_DISABLED = "person.disabled"
+    PERSON_ENABLED = "person.enabled"
+    FACTOR_ADDED = "person.factor_added"
+    FACTOR_REMOVED = "person.factor_removed"
+    FACTORS_RESET = "person.factors_reset"
+    SSO_LINKED = "person.sso_linked"
+    TOKEN_MADE = "token.made"  # noqa: S105 - the event, not a token
+    TOKEN_REVOKED = "token.revoked"  # noqa: S105 - the event, not a token
+    KEYS_ROTATED = "keys.rotated"
     WORKER_RESUMED = "worker.resumed"
     ACCESS_DENIED = "authz.denied"
     SIGNED_IN = "session.signed_in"
     SIGNED_OUT = "session.signed_out"
+    STEPPED_UP = "session.stepped_up"
+    SESSIONS_ENDED = "session.ended"
     SIGN_IN_FAILED = "session.sign_in_failed"
     LOCKED_OUT = "session.locked_out"
 

@@ -34,9 +34,12 @@ class Action(StrEnum):
     ACKNOWLEDGE_OUTSIDE = "ACKNOWLEDGE_OUTSIDE"
     READ_LOG = "READ_LOG"
     ADOPT_LOG = "ADOPT_LOG"
+    MANAGE_PEOPLE = "MANAGE_PEOPLE"
+    MANAGE_TOKENS = "MANAGE_TOKENS"
+    OWN_ACCOUNT = "OWN_ACCOUNT"
 
 
-_EVERYBODY = frozenset({Action.SEE_STATUS, Action.READ_NOW})
+_EVERYBODY = frozenset({Action.SEE_STATUS, Action.READ_NOW, Action.OWN_ACCOUNT})
 _OPERATOR = _EVERYBODY | {Action.CHANGE_STATUS, Action.ACKNOWLEDGE_OUTSIDE}
 
 ALLOWED: Mapping[Role, frozenset[Action]] = {
@@ -51,6 +54,8 @@ ALLOWED: Mapping[Role, frozenset[Action]] = {
         Action.LINK_ORGANIZATIONS,
         Action.READ_LOG,
         Action.ADOPT_LOG,
+        Action.MANAGE_PEOPLE,
+        Action.MANAGE_TOKENS,
     },
 }
 """What each role may do. Nothing else decides: no superuser, no group, no flag."""
