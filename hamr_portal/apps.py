@@ -15,7 +15,7 @@ class HamrPortalConfig(AppConfig):
 
     def ready(self) -> None:
         """Make Django know the checks, and put the guards back after each migration: SQLite drops them with a table."""
-        from hamr_portal import checks  # noqa: F401
+        from hamr_portal import checks, security_checks  # noqa: F401
 
         post_migrate.connect(_guard, sender=self, dispatch_uid="audit guards")
 

@@ -7,8 +7,9 @@ import json
 import os
 import secrets
 import stat
+import tempfile
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -28,16 +29,26 @@ class SealBroken(Exception):
     """A sealed text is not what was sealed for this row: swapped, edited, or sealed under a key not in the ring."""
 
 
+class KeyNotInRing(SealBroken):
+    """A sealed text is sealed under a key that this ring does not have; one that was read later may have it."""
+
+
 class RingExists(Exception):
     """A ring lies there already; replacing it would make every saved credential unreadable."""
 
 
 @dataclass(frozen=True)
 class KeyRing:
-    """Keys by id. New seals use the primary; every key opens what it sealed."""
+    """Keys by id. New seals use the primary; every key opens what it sealed.
+
+    `waiting` is a key that already opens, and is to become the primary. Of a dropped key, `retired` keeps what verifies
+    the audit entries that were signed with it, and opens nothing.
+    """
 
     primary: str
     keys: dict[str, bytes]
+    waiting: str = ""
+    retired: dict[str, bytes] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"KeyRing(primary={self.primary!r}, {len(self.keys)} keys)"
@@ -45,7 +56,23 @@ class KeyRing:
     @property
     def audit_keys(self) -> dict[str, bytes]:
         """Give the keys that sign audit entries, one derived from each key of the ring; they open no seal."""
-        return {name: hmac.digest(key, b"hamr-portal audit log", "sha256") for name, key in self.keys.items()}
+        derived = {name: hmac.digest(key, b"hamr-portal audit log", "sha256") for name, key in self.keys.items()}
+        return self.retired | derived
+
+    def with_key(self) -> KeyRing:
+        """Give the ring with one more key, which waits."""
+        added, key = _new_key()
+        return replace(self, keys=self.keys | {added: key}, waiting=added)
+
+    def promoted(self) -> KeyRing:
+        """Give the ring with the waiting key as its primary."""
+        return replace(self, primary=self.waiting, waiting="")
+
+    def without(self, *dropped: str) -> KeyRing:
+        """Give the ring without these keys; what verifies the entries that they signed stays."""
+        known = self.audit_keys
+        kept = {name: key for name, key in self.keys.items() if name not in dropped}
+        return replace(self, keys=kept, retired=self.retired | {name: known[name] for name in dropped})
 
     def seal(self, secret: Secret, identity: str) -> str:
         """Give the sealed form of a secret, which opens for the same `identity` (table, row and field) only."""
@@ -58,7 +85,7 @@ class KeyRing:
         key_id, _, text = sealed.partition(".")
         key = self.keys.get(key_id)
         if key is None:
-            raise SealBroken(f"sealed under key {key_id[:16]!r}, which is not in the ring")
+            raise KeyNotInRing(f"sealed under key {key_id[:16]!r}, which is not in the ring")
         try:
             raw = _decoded(text)
             return Secret(AESGCM(key).decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], identity.encode()).decode())
@@ -68,9 +95,8 @@ class KeyRing:
 
 def create_ring(path: Path) -> KeyRing:
     """Make a ring with one key in a file that only its owner may read. Raises `RingExists`."""
-    # An id of its own, so that another installation's ring is told from a broken seal.
-    primary = f"k{secrets.token_hex(4)}"
-    ring = KeyRing(primary, {primary: secrets.token_bytes(_KEY_BYTES)})
+    primary, key = _new_key()
+    ring = KeyRing(primary, {primary: key})
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -78,15 +104,56 @@ def create_ring(path: Path) -> KeyRing:
         raise RingExists(f"{path} exists. It is kept: without it the saved keys cannot be opened.") from None
     try:
         with os.fdopen(handle, "w") as file:
-            json.dump(
-                {"primary": ring.primary, "keys": {primary: urlsafe_b64encode(ring.keys[primary]).decode()}}, file
-            )
+            file.write(_text_of(ring))
             file.flush()
             os.fsync(file.fileno())
     except OSError:
         path.unlink()  # Half a ring would be kept like a whole one.
         raise
     return ring
+
+
+def replace_ring(path: Path, ring: KeyRing) -> None:
+    """Put a ring in the place of the one that is there: at each moment a reader finds the one or the other, whole.
+
+    It belongs to whom the old one belonged to. Raises `OSError`.
+    """
+    path = path.resolve()  # a link stays a link
+    owner = path.stat()
+    handle, name = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)  # mode 0600
+    try:
+        with os.fdopen(handle, "w") as file:
+            os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+            file.write(_text_of(ring))
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except OSError:
+        Path(name).unlink()
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _new_key() -> tuple[str, bytes]:
+    # An id of its own, so that another installation's ring is told from a broken seal.
+    return f"k{secrets.token_hex(4)}", secrets.token_bytes(_KEY_BYTES)
+
+
+def _text_of(ring: KeyRing) -> str:
+    told: dict[str, object] = {"primary": ring.primary, "keys": _encoded(ring.keys)}
+    if ring.waiting:
+        told["waiting"] = ring.waiting
+    if ring.retired:
+        told["retired"] = _encoded(ring.retired)
+    return json.dumps(told)
+
+
+def _encoded(keys: dict[str, bytes]) -> dict[str, str]:
+    return {name: urlsafe_b64encode(key).decode() for name, key in keys.items()}
 
 
 def load_ring(path: Path) -> KeyRing:
@@ -104,12 +171,14 @@ def load_ring(path: Path) -> KeyRing:
     try:
         data = json.loads(text)
         keys = {str(name): _decoded(key) for name, key in data["keys"].items()}
-        primary = str(data["primary"])
+        primary, waiting = str(data["primary"]), str(data.get("waiting", ""))
+        retired = {str(name): _decoded(key) for name, key in data.get("retired", {}).items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise KeyRingUnusable(f"{path} is not a key ring. Put the ring of this installation there.") from None
-    if primary not in keys or any(len(key) != _KEY_BYTES for key in keys.values()):
+    missing = {primary, waiting or primary} - keys.keys()
+    if missing or any(len(key) != _KEY_BYTES for key in (*keys.values(), *retired.values())):
         raise KeyRingUnusable(f"{path} is a damaged key ring. Restore it from its backup.")
-    return KeyRing(primary, keys)
+    return KeyRing(primary, keys, waiting, retired)
 
 
 def _decoded(text: str) -> bytes:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 import warnings
 from collections.abc import Callable
 from math import isfinite
@@ -13,6 +14,7 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 from hamr_portal.domain.organizations import InvalidSites, is_loopback, sites_with
+from hamr_portal.domain.sso import InvalidRoles, roles_in
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 Number = TypeVar("Number", int, float)
@@ -106,6 +108,11 @@ HAMR_MODIFIED_BY = _text("HAMR_MODIFIED_BY", "{email}")
 if not HAMR_MODIFIED_BY.strip() or re.search(r"[{}]", re.sub(r"\{(email|change)\}", "", HAMR_MODIFIED_BY)):
     raise ImproperlyConfigured("HAMR_MODIFIED_BY may hold {email} and {change}, and no other braces.")
 PREVIEW_SECONDS = _number(float, "PREVIEW_SECONDS", "120", "a number of seconds, 10 or more", least=10)
+STEP_UP_SECONDS = _number(float, "STEP_UP_SECONDS", "300", "a number of seconds, 30 or more", least=30)
+SESSION_IDLE_SECONDS = _number(float, "SESSION_IDLE_SECONDS", "1800", "a number of seconds, 60 or more", least=60)
+SESSION_ABSOLUTE_SECONDS = _number(
+    float, "SESSION_ABSOLUTE_SECONDS", "43200", "a number of seconds, 300 or more", least=300
+)
 try:
     TICKET_PATTERN = re.compile(_text("TICKET_PATTERN", ""))
 except re.error:
@@ -115,6 +122,25 @@ SPOOL_FILE = _path(_text("SPOOL_FILE", "var/spool.jsonl"))
 # Which entry was the last one, signed, kept outside the database: by it a restored or shortened log is known.
 ANCHOR_FILE = _path(_text("ANCHOR_FILE", "var/anchors.jsonl"))
 HAMR_SWEEP_THREADS = _number(int, "HAMR_SWEEP_THREADS", "64", "a whole number, 1 or more", least=1)
+
+# --- single sign-on: off without an issuer ---------------------------------------------------------------------
+OIDC_ISSUER = _text("OIDC_ISSUER", "").strip()
+OIDC_CLIENT_ID = _text("OIDC_CLIENT_ID", "")
+OIDC_CLIENT_SECRET = _text("OIDC_CLIENT_SECRET", "")
+OIDC_NAME = _text("OIDC_NAME", "single sign-on")
+OIDC_GROUPS_CLAIM = _text("OIDC_GROUPS_CLAIM", "groups")
+try:
+    OIDC_ROLES = roles_in(_text("OIDC_ROLES", ""))
+except InvalidRoles as error:
+    raise ImproperlyConfigured(f"OIDC_ROLES: {error}") from None
+if OIDC_ISSUER:
+    _issuer = re.fullmatch(r"(https?)://([\w.-]+|\[[\da-fA-F:.]+\])(:\d+)?(/[^\s?#]*)?", OIDC_ISSUER)
+    if _issuer is None or (_issuer[1] == "http" and not is_loopback(_issuer[2])):
+        raise ImproperlyConfigured("OIDC_ISSUER must be https://…, as the issuer spells it.")
+    if not (OIDC_CLIENT_ID and OIDC_CLIENT_SECRET):
+        raise ImproperlyConfigured("OIDC_ISSUER is set: set OIDC_CLIENT_ID and OIDC_CLIENT_SECRET too.")
+    if not OIDC_ROLES:
+        raise ImproperlyConfigured("OIDC_ISSUER is set: say in OIDC_ROLES which group is which role.")
 
 # --- Django ----------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -129,19 +155,25 @@ INSTALLED_APPS = [
     "csp",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
 ]
 MIDDLEWARE = [
     "hamr_portal.web.middleware.RequestIdMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "hamr_portal.web.middleware.HeadersMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "csp.middleware.CSPMiddleware",
-    "hamr_portal.web.middleware.NoStoreMiddleware",
     "hamr_portal.web.middleware.NotAllowedMiddleware",
+    "hamr_portal.web.middleware.BodyLimitMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "hamr_portal.web.sessions.SessionLimitsMiddleware",
     "hamr_portal.web.access.AccessMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -232,13 +264,62 @@ ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 ACCOUNT_SESSION_REMEMBER = False
+ACCOUNT_REAUTHENTICATION_TIMEOUT = STEP_UP_SECONDS
 ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXIES
+ACCOUNT_RATE_LIMITS = {
+    # Sign-ins from one address, whatever comes of them.
+    "login": "30/m/ip",
+    # Failures: at one account from one address (the key is both), then from one address at all of them.
+    "login_failed": "5/5m/key,20/5m/ip",
+    # Failures at one account from all addresses. One address alone never comes to this.
+    "login_failed_account": "100/h/key",
+}
+# All web processes count together.
+CACHES = {"default": {"BACKEND": "hamr_portal.services.tallies.SharedCache"}}
+
+SOCIALACCOUNT_ADAPTER = "hamr_portal.web.sso.Adapter"
+MFA_ADAPTER = "hamr_portal.web.factors.Adapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+# The clock of a telephone may be half a minute off.
+MFA_TOTP_TOLERANCE = 1
+MFA_FORMS = {
+    "activate_totp": "hamr_portal.web.factor_forms.ActivateForm",
+    "authenticate": "hamr_portal.web.factor_forms.CodeForm",
+    "reauthenticate": "hamr_portal.web.factor_forms.CodeAgainForm",
+    "authenticate_webauthn": "hamr_portal.web.factor_forms.KeyForm",
+    "reauthenticate_webauthn": "hamr_portal.web.factor_forms.KeyAgainForm",
+    "add_webauthn": "hamr_portal.web.factor_forms.AddKeyForm",
+}
+
+# --- where news goes -------------------------------------------------------------------------------------------
+_email_url = _text("EMAIL_URL", "")
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = _text("DEFAULT_FROM_EMAIL", "")
+SENDS_MAIL = bool(_email_url)
+try:
+    _mail = environ.Env.email_url_config(_email_url or "dummymail://")
+except (ImproperlyConfigured, ValueError):
+    # None of the library's own: its words may repeat the password.
+    _mail = {}
+if not _mail or ("smtp" in _mail["EMAIL_BACKEND"] and not _mail["EMAIL_HOST"]):
+    raise ImproperlyConfigured("EMAIL_URL must be smtp+tls://user:password@host:587, smtp+ssl://… or smtp://….")
+if SENDS_MAIL and not DEFAULT_FROM_EMAIL:
+    raise ImproperlyConfigured("EMAIL_URL is set: set DEFAULT_FROM_EMAIL too, to the address that mails come from.")
+EMAIL_BACKEND, EMAIL_FILE_PATH = _mail["EMAIL_BACKEND"], _mail["EMAIL_FILE_PATH"]
+EMAIL_HOST = _mail["EMAIL_HOST"] or ""
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail["EMAIL_HOST_USER"] or "", _mail["EMAIL_HOST_PASSWORD"] or ""
+EMAIL_USE_TLS, EMAIL_USE_SSL = _mail.get("EMAIL_USE_TLS", False), _mail.get("EMAIL_USE_SSL", False)
+EMAIL_PORT = _mail["EMAIL_PORT"] or (465 if EMAIL_USE_SSL else 587 if EMAIL_USE_TLS else 25)
+EMAIL_TIMEOUT = 5
 
 # --- what a browser is told ------------------------------------------------------------------------------------
 _prefix = "__Host-" if HTTPS else ""
 SESSION_COOKIE_NAME = f"{_prefix}session"
 CSRF_COOKIE_NAME = f"{_prefix}csrf"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+# The cookie goes with the browser; the row behind it is swept out once no session can be as old.
+SESSION_EXPIRE_AT_BROWSER_CLOSE = True
+SESSION_COOKIE_AGE = int(SESSION_ABSOLUTE_SECONDS)
 CSRF_COOKIE_HTTPONLY = True
 SECURE_SSL_REDIRECT = HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
@@ -260,17 +341,25 @@ CONTENT_SECURITY_POLICY = {
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 50
+# No form takes a file.
+FILE_UPLOAD_HANDLERS: list[str] = []
+
+# --- what is told of errors, and to logs -----------------------------------------------------------------------
+DEFAULT_EXCEPTION_REPORTER = "hamr_portal.web.error_reports.ErrorReport"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "hamr_portal.web.error_reports.NothingHeld"
 
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
+    "formatters": {"line": {"()": "hamr_portal.log_lines.Lines", "for_people": sys.stderr.isatty()}},
     "handlers": {
         "stderr": {"class": "logging.StreamHandler", "formatter": "line"},
         "stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout"},
     },
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
+        # Django's own handlers write in lines of their own, and mail to ADMINS, of whom there are none.
+        "django": {"handlers": [], "level": "INFO", "propagate": True},
         # At DEBUG it writes what it sends.
         "urllib3": {"level": "WARNING"},
         "django.server": {"handlers": ["stderr"], "level": "INFO", "propagate": False},

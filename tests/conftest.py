@@ -1,19 +1,25 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from allauth.account.internal.flows.login import record_authentication
+from allauth.usersessions.models import UserSession
+from django.contrib.auth import user_logged_in
 from django.core.cache import cache
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.operations import BaseDatabaseOperations
+from django.http import HttpRequest
 from hypothesis import settings as hypothesis_settings
 from pytest_django.fixtures import Settings
 
 from hamr_portal.crypto import create_ring
 from hamr_portal.domain.organizations import sites_with
-from hamr_portal.models import guards
+from hamr_portal.models import Person, guards
 from hamr_portal.services import connections
+from hamr_portal.services.sessions import BEGAN, SEEN
 from hamr_portal.simulator import Simulator
 
 # A busy machine is no failure.
@@ -33,6 +39,25 @@ def _a_flush_passes_the_guards() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(BaseDatabaseOperations, "execute_sql_flush", unguarded)
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _who_is_signed_in_by_force_has_just_signed_in() -> Iterator[None]:
+    """Give the test client's short cut what a real sign-in leaves: how and when, and a session to be seen."""
+
+    def noted(request: HttpRequest, user: Person, **_: object) -> None:
+        if request.method is not None:
+            return  # a real one leaves it itself
+        record_authentication(request, user, "password")
+        request.session[BEGAN] = request.session[SEEN] = time.time()
+        UserSession.objects.update_or_create(
+            session_key=request.session.session_key,
+            defaults={"user": user, "ip": "127.0.0.1", "user_agent": "tests"},
+        )
+
+    user_logged_in.connect(noted)
+    yield
+    user_logged_in.disconnect(noted)
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+from allauth.usersessions.models import UserSession
+from django.contrib.auth import SESSION_KEY
+from django.contrib.sessions.backends.db import SessionStore
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 from django.utils import timezone
@@ -16,9 +19,10 @@ from hamr_portal.domain.organizations import Credentials, Secret
 from hamr_portal.domain.pairs import Column
 from hamr_portal.domain.people import Role
 from hamr_portal.models import Organization, Pair, Person, Snapshot
-from hamr_portal.services import keys
+from hamr_portal.services import keys, sessions
 
 WORKER = Actor(kind="worker", name="tests")
+SHELL = Actor(kind="command", name="root@portal.halden.example")
 ADMIN = Actor(kind="person", name="admin@halden.example", role=Role.ADMIN)
 CANARY_API_KEY = "canary0api0key0aaaaaaaaaaaa1e07"
 CANARY_APPLICATION_KEY = "canary0application0key0bbbbbbbbb3d4"
@@ -34,6 +38,15 @@ def person(role: Role | None = Role.VIEWER, email: str = "") -> Person:
     made.set_password("correct horse battery")
     made.save()
     return made
+
+
+def session(person: Person, *, began_ago: float = 10) -> None:
+    """Let somebody be signed in somewhere."""
+    moment = timezone.now().timestamp() - began_ago
+    store = SessionStore()
+    store.update({SESSION_KEY: str(person.pk), sessions.BEGAN: moment, sessions.SEEN: moment})
+    store.save()
+    UserSession.objects.create(user=person, session_key=store.session_key, ip="192.0.2.7", user_agent="tests")
 
 
 def organization(

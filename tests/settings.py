@@ -19,3 +19,5 @@ os.environ.setdefault("DATABASE_URL", "sqlite://:memory:")
 from hamr_portal.settings import *  # noqa: E402, F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# Cheap; tests/web/test_rate_limits.py counts in the database.
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}

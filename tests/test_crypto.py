@@ -13,7 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hamr_portal.crypto import KeyRing, KeyRingUnusable, RingExists, SealBroken, create_ring, load_ring
+from hamr_portal.crypto import (
+    KeyRing,
+    KeyRingUnusable,
+    RingExists,
+    SealBroken,
+    create_ring,
+    load_ring,
+    replace_ring,
+)
 from hamr_portal.domain.organizations import Secret
 
 RING = KeyRing("k1", {"k1": b"1" * 32})
@@ -301,4 +309,40 @@ def test_no_bytes_in_the_file_bring_another_error(tmp_path_factory, data):
     path = written(tmp_path_factory.getbasetemp() / "any-ring", data)
 
     with pytest.raises(KeyRingUnusable):
+        load_ring(path)
+
+
+# --- rotation ---------------------------------------------------------------------------------------------------
+
+
+def test_a_ring_that_is_rotated_reads_as_it_was_written(path):
+    ring = create_ring(path)
+    waiting = ring.with_key()
+    later = waiting.promoted().without(ring.primary)
+
+    for each in (waiting, waiting.promoted(), later):
+        replace_ring(path, each)
+        assert load_ring(path) == each
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert waiting.primary == ring.primary
+    assert later.primary == waiting.waiting
+    assert later.audit_keys == waiting.audit_keys
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"waiting": "k2"},
+        {"waiting": ["k1"]},
+        {"retired": None},
+        {"retired": {"k0": "AAAA"}},
+        {"retired": {"k0": 7}},
+        {"retired": [KEY_MATERIAL]},
+    ],
+)
+def test_what_a_rotation_adds_is_checked_as_well(path, more):
+    written(path, json.dumps({"primary": "k1", "keys": {"k1": KEY_MATERIAL}} | more))
+
+    with pytest.raises(KeyRingUnusable, match="key ring"):
         load_ring(path)

@@ -100,6 +100,10 @@ WRONG: list[tuple[dict[str, str | None], str]] = [
     ({"HAMR_MODIFIED_BY": "portal {email"}, "HAMR_MODIFIED_BY may hold"),
     ({"PREVIEW_SECONDS": "9"}, "PREVIEW_SECONDS must be a number of seconds, 10 or more."),
     ({"PREVIEW_SECONDS": "nan"}, "PREVIEW_SECONDS must be"),
+    ({"STEP_UP_SECONDS": "29"}, "STEP_UP_SECONDS must be a number of seconds, 30 or more."),
+    ({"STEP_UP_SECONDS": "inf"}, "STEP_UP_SECONDS must be"),
+    ({"SESSION_IDLE_SECONDS": "59"}, "SESSION_IDLE_SECONDS must be a number of seconds, 60 or more."),
+    ({"SESSION_ABSOLUTE_SECONDS": "299"}, "SESSION_ABSOLUTE_SECONDS must be a number of seconds, 300 or more."),
     ({"TICKET_PATTERN": "INC-[0-9"}, "TICKET_PATTERN must be a regular expression, such as INC-[0-9]+."),
     ({"TICKET_PATTERN": "(?P<number>"}, "TICKET_PATTERN must be"),
     ({"TRUSTED_PROXIES": "-1"}, "TRUSTED_PROXIES must be a whole number of proxies."),
@@ -114,6 +118,21 @@ WRONG: list[tuple[dict[str, str | None], str]] = [
     ({"DATABASE_URL": "portal.sqlite3"}, "DATABASE_URL must be"),
     ({"DATABASE_URL": ""}, "DATABASE_URL must be"),
     ({"DATABASE_URL": "sqlite:////dev/null/portal.sqlite3"}, "DATABASE_URL: the folder of /dev/null/portal.sqlite3"),
+    ({"EMAIL_URL": f"smtp+tls://me:{PASSWORD}@mail.example:port"}, "EMAIL_URL must be smtp+tls://"),
+    ({"EMAIL_URL": f"imap://me:{PASSWORD}@mail.example"}, "EMAIL_URL must be"),
+    ({"EMAIL_URL": "smtp://"}, "EMAIL_URL must be"),
+    ({"EMAIL_URL": "mail.example:587"}, "EMAIL_URL must be"),
+    ({"EMAIL_URL": f"smtp+tls://me:{PASSWORD}@mail.example"}, "EMAIL_URL is set: set DEFAULT_FROM_EMAIL too"),
+    ({"OIDC_ISSUER": "http://login.example"}, "OIDC_ISSUER must be https://"),
+    ({"OIDC_ISSUER": f"https://me:{PASSWORD}@login.example"}, "OIDC_ISSUER must be https://"),
+    ({"OIDC_ISSUER": "https://login.example/?tenant=1"}, "OIDC_ISSUER must be https://"),
+    ({"OIDC_ISSUER": "https://[::1"}, "OIDC_ISSUER must be https://"),
+    ({"OIDC_ISSUER": "https://login.example", "OIDC_CLIENT_ID": "portal"}, "set OIDC_CLIENT_ID and OIDC_CLIENT_SECRET"),
+    (
+        {"OIDC_ISSUER": "https://login.example", "OIDC_CLIENT_ID": "portal", "OIDC_CLIENT_SECRET": PASSWORD},
+        "say in OIDC_ROLES which group is which role",
+    ),
+    ({"OIDC_ROLES": "admins=king"}, "OIDC_ROLES: 'admins=king' is no group=role"),
     ({"ENV_FILE": "TMP/missing"}, "ENV_FILE names"),
     ({"ENV_FILE": "TMP"}, "ENV_FILE names"),
     ({"ENV_FILE": "TMP/binary"}, "cannot be read as UTF-8 text."),
@@ -149,11 +168,34 @@ def test_what_is_not_set_has_the_documented_defaults(tmp_path):
     assert made["HAMR_SETTLE_READS"] == "3"
     assert made["HAMR_MODIFIED_BY"] == "'{email}'"
     assert made["PREVIEW_SECONDS"] == "120.0"
+    assert (made["STEP_UP_SECONDS"], made["ACCOUNT_REAUTHENTICATION_TIMEOUT"]) == ("300.0", "300.0")
+    assert (made["SESSION_IDLE_SECONDS"], made["SESSION_ABSOLUTE_SECONDS"]) == ("1800.0", "43200.0")
     assert made["TICKET_PATTERN"] == "re.compile('')", "a ticket is optional"
     assert made["SPOOL_FILE"] == repr(BASE_DIR / "var" / "spool.jsonl")
     assert made["HAMR_SWEEP_THREADS"] == "64"
     assert made["TRUSTED_PROXIES"] == "0"
     assert made["SECURE_PROXY_SSL_HEADER"] == "None"
+
+
+def test_a_mail_server_is_read_from_one_address_and_without_one_nothing_is_mailed(tmp_path):
+    sender: dict[str, str | None] = {"DEFAULT_FROM_EMAIL": "portal@halden.example"}
+    none, tls, ssl, console = tried(
+        tmp_path,
+        [
+            {},
+            {"EMAIL_URL": "smtp+tls://me:p%40ss@mail.example", **sender},
+            {"EMAIL_URL": "smtp+ssl://mail.example:4465", **sender},
+            {"EMAIL_URL": "consolemail://", **sender},
+        ],
+    )
+
+    assert (none["SENDS_MAIL"], none["EMAIL_BACKEND"]) == ("False", "'django.core.mail.backends.dummy.EmailBackend'")
+    assert (tls["SENDS_MAIL"], tls["EMAIL_HOST_USER"], tls["EMAIL_HOST_PASSWORD"]) == ("True", "'me'", "'p@ss'")
+    assert (tls["EMAIL_HOST"], tls["EMAIL_PORT"], tls["EMAIL_USE_TLS"]) == ("'mail.example'", "587", "True")
+    assert (ssl["EMAIL_PORT"], ssl["EMAIL_USE_SSL"], ssl["EMAIL_USE_TLS"]) == ("4465", "True", "False")
+    assert console["EMAIL_BACKEND"] == "'django.core.mail.backends.console.EmailBackend'"
+    assert tls["DEFAULT_FROM_EMAIL"] == "'portal@halden.example'"
+    assert float(none["EMAIL_TIMEOUT"]) <= 5
 
 
 def test_cookies_are_bound_to_the_host_with_https_and_to_nothing_without(tmp_path):

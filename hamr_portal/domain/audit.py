@@ -54,6 +54,7 @@ class Event(StrEnum):
     ROLE_CHANGED = "person.role_changed"
     PERSON_DISABLED = "person.disabled"
     PERSON_ENABLED = "person.enabled"
+    PERSON_NOTICE_SEEN = "person.notice_seen"
     FACTOR_ADDED = "person.factor_added"
     FACTOR_REMOVED = "person.factor_removed"
     FACTORS_RESET = "person.factors_reset"

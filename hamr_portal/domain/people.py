@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
+from .audit import Event
+
 
 class Role(StrEnum):
     """What a person is; a person has exactly one role, and nothing beyond it."""
@@ -61,6 +63,20 @@ ALLOWED: Mapping[Role, frozenset[Action]] = {
 """What each role may do. Nothing else decides: no superuser, no group, no flag."""
 
 
+NEEDS_FRESH_SIGN_IN = frozenset(
+    {
+        Action.MANAGE_ORGANIZATIONS,
+        Action.CHANGE_STATUS,
+        Action.LINK_ORGANIZATIONS,
+        Action.APPROVE_CHANGES,
+        Action.ADOPT_LOG,
+        Action.MANAGE_PEOPLE,
+        Action.MANAGE_TOKENS,
+    }
+)
+"""What nobody does with a sign-in of an hour ago: a browser may have been left open, or its cookie be stolen."""
+
+
 def may(role: Role | None, action: Action) -> bool:
     """Tell whether a role allows an action; nobody without a role may do anything."""
     return role is not None and action in ALLOWED[role]
@@ -69,3 +85,14 @@ def may(role: Role | None, action: Action) -> bool:
 def roles_for(action: Action) -> list[Role]:
     """Give the roles that allow an action, for the sentence that says who can help."""
     return [role for role in Role if may(role, action)]
+
+
+ANNOUNCED = (
+    Event.PERSON_ADDED,
+    Event.ROLE_CHANGED,
+    Event.PERSON_DISABLED,
+    Event.PERSON_ENABLED,
+    Event.FACTORS_RESET,
+    Event.PASSWORD_SET,
+)
+"""What all admins are told when it is done to somebody: each of these can let somebody in who should not be."""

@@ -208,6 +208,11 @@ def _both(credentials: Credentials) -> _Keys:
     return {"DD-API-KEY": credentials.api_key, "DD-APPLICATION-KEY": credentials.application_key}
 
 
+def shared_context() -> ssl.SSLContext:
+    """Give the TLS context that checks against the certificates of the machine and of `requests`."""
+    return _strict(_default_context())
+
+
 @cache  # reading all certificates takes longer than a call
 def _default_context() -> ssl.SSLContext:
     context = ssl.create_default_context()

@@ -3,10 +3,13 @@ from .changes import Change, LogLine, SkipNotice
 from .connections import Observation, Snapshot
 from .organizations import Organization
 from .pairs import Pair
-from .people import Person
+from .people import Person, PersonNotice
+from .tallies import Tally
+from .tokens import ApiToken
 from .workers import Worker
 
 __all__ = [
+    "ApiToken",
     "AppendOnly",
     "AuditEntry",
     "Change",
@@ -16,7 +19,9 @@ __all__ = [
     "Organization",
     "Pair",
     "Person",
+    "PersonNotice",
     "SkipNotice",
     "Snapshot",
+    "Tally",
     "Worker",
 ]

@@ -1,4 +1,4 @@
-"""Who can sign in?"""
+"""Who can sign in, and what were they told of one another?"""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.db import models
 from django.db.models.functions import Lower
 
-from hamr_portal.domain.people import Action, Role, may
+from hamr_portal.domain.audit import Event
+from hamr_portal.domain.people import ANNOUNCED, Action, Role, may
 
 
 class PersonManager(BaseUserManager["Person"]):
@@ -31,6 +32,8 @@ class Person(AbstractBaseUser):
     role = models.CharField(max_length=16, choices=[(role.value, role.word) for role in Role], null=True, blank=True)  # noqa: DJ001
     is_active = models.BooleanField(default=True)
     added_at = models.DateTimeField()
+    # Since when the password is one that somebody else knows. Empty: the person has chosen it.
+    password_given_at = models.DateTimeField(null=True, blank=True)
 
     objects = PersonManager()
 
@@ -58,3 +61,33 @@ class Person(AbstractBaseUser):
     def held_role(self) -> Role | None:
         """Give the role as the domain knows it."""
         return Role(self.role) if self.role else None
+
+
+class PersonNotice(models.Model):
+    """What somebody was told of what was done to a person, and when they saw it. The entry on the record has all."""
+
+    person = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="notices")
+    about = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
+    event = models.CharField(max_length=64, choices=[(event.value, event.value) for event in ANNOUNCED])
+    before = models.CharField(max_length=16, default="", blank=True)
+    after = models.CharField(max_length=16, default="", blank=True)
+    by = models.CharField(max_length=254)
+    at = models.DateTimeField()
+    entry = models.BigIntegerField()
+    seen_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["entry", "person"], name="person_notice_once"),
+            models.CheckConstraint(
+                condition=models.Q(event__in=[event.value for event in ANNOUNCED]), name="person_notice_event_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.person_id} about {self.about_id}: {self.event}"
+
+    @property
+    def happened(self) -> Event:
+        """Give what was done."""
+        return Event(self.event)

@@ -70,6 +70,6 @@ def newest() -> Checkpoint | None:
 
 
 def _last_genuine(text: bytes) -> Checkpoint | None:
-    ring = keys.ring().audit_keys
+    ring = keys.AuditKeys()
     found = (checkpoint_in(line) for line in reversed(text.decode(errors="replace").splitlines()))
     return next((each for each in found if each is not None and each.is_genuine(ring)), None)

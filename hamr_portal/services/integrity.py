@@ -92,7 +92,7 @@ def _against(anchor: Checkpoint) -> Found | None:
 
 def _adoptions() -> list[AuditEntry]:
     """Give the entries with which an admin has answered for the record, as far as they are genuine."""
-    ring = keys.ring().audit_keys
+    ring = keys.AuditKeys()
     entries = AuditEntry.objects.filter(event=Event.LOG_ADOPTED).order_by("seq")
     return [entry for entry in entries if audit.is_genuine(entry, ring)]
 
@@ -103,7 +103,7 @@ def _adoptions() -> list[AuditEntry]:
 def verify(*, after: Place = START, checkpoints: Sequence[Checkpoint] = (), at_most: int | None = None) -> Walked:
     """Go over the log from a place on, up to its head or over `at_most` so many. Raises `KeyRingUnusable`."""
     entries = islice(_entries(after.seq), at_most)
-    return walk(entries, keys.ring().audit_keys, after=after, checkpoints=checkpoints)
+    return walk(entries, keys.AuditKeys(), after=after, checkpoints=checkpoints)
 
 
 def verify_against(checkpoints: Sequence[Checkpoint], *, by: Actor, from_last: bool = False) -> Walked:

@@ -125,7 +125,7 @@ def one(seq: int) -> Checked | None:
 def checked(entries: Sequence[AuditEntry]) -> list[Checked]:
     """Hold each entry against its hash, and against the one before it."""
     try:
-        known = keys.ring().audit_keys
+        known = keys.AuditKeys()
     except KeyRingUnusable as error:
         return [Checked(entry, State.NOT_CHECKED, str(error)) for entry in entries]
     numbers = [entry.seq - 1 for entry in entries]

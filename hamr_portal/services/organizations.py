@@ -74,11 +74,11 @@ def add(draft: Draft, *, by: Actor, found: Verification | None = None) -> tuple[
     credentials = draft.credentials
     if credentials is None:
         raise NotSaved("Both keys are needed.")
-    ring = keys.ring()
+    keys.ring()  # before anybody is asked; it is read again to seal, for it may be rotated meanwhile
     if Organization.objects.filter(name=draft.name).exists():
         raise NameTaken(f"{draft.name} is saved already. Choose another name, or edit that one.")
     found = _readable(found or probe(site_named(draft.site), credentials, pinned=None), draft.site)
-    return _insert(draft, credentials, found, ring, by), found
+    return _insert(draft, credentials, found, keys.ring(), by), found
 
 
 def edit(
@@ -115,7 +115,7 @@ def edit(
     if found.uuid is not None:
         fields["uuid"] = found.uuid
     if draft.credentials is not None:
-        fields |= keys.sealed(organization, draft.credentials, ring) | {"keys_saved_at": timezone.now()}
+        fields |= keys.sealed(organization, draft.credentials, keys.ring()) | {"keys_saved_at": timezone.now()}
     _update(organization, draft, fields, found, by, reason)
     return found
 

@@ -23,6 +23,14 @@ def span(length: timedelta) -> str:
     return f"{hours} h {minutes % 60} min" if hours < 48 else f"{hours // 24} days"
 
 
+def length_of_time(seconds: float) -> str:
+    """Give a limit as people call it: `30 min`, `12 h`, `90 s`."""
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:g} {unit}"
+    return f"{seconds:g} s"
+
+
 def age(context: Context, moment: datetime, *, view: bool = False) -> SafeString:
     """Show how long ago something was, on paper when; the page's script keeps it true.
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 
 from django import template
+from django.core.serializers.json import DjangoJSONEncoder
 from django.forms import BoundField
 from django.utils.safestring import SafeString
 
 from hamr_portal.domain.changes import usual_next
 from hamr_portal.domain.connections import sanitized
 
-from . import _changes, _entries, _findings, _looks, _outcomes, _time
+from . import _changes, _entries, _findings, _looks, _outcomes, _people, _time
 
 register = template.Library()
 
@@ -26,7 +27,8 @@ for rule in (
     *(_looks.glyph, _looks.read_words),
     *(_looks.newer_trouble, _looks.newer_read, _looks.keys_trouble, _looks.key_words, _looks.in_trouble),
     *(_looks.due, _looks.rotation),
-    _time.days,
+    *(_time.days, _time.length_of_time),
+    *(_people.method_words, _people.factor_words),
     *(_findings.leading, _findings.further, _findings.found, _findings.side_of, _findings.across),
     *(_findings.beside, _findings.offer),
     *(_findings.outside_is_news, _findings.names_itself, _findings.changed_last, _findings.agreed),
@@ -78,3 +80,9 @@ def hinted(field: BoundField) -> SafeString:
     """Draw a field that has a hint, so that both its hint and its error are read out with it."""
     error = f" {field.auto_id}_error" if field.errors else ""
     return field.as_widget(attrs={"aria-describedby": f"{field.auto_id}_hint{error}"})
+
+
+@register.filter
+def as_json(value: object) -> str:
+    """Give what a script asks for as JSON, for a data- attribute: no page holds a script."""
+    return json.dumps(value, cls=DjangoJSONEncoder)

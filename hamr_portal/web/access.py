@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
+from allauth.account.authentication import get_authentication_records
 from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.db import Error as DatabaseError
 from django.http import HttpRequest, HttpResponseBase
+from django.shortcuts import redirect
 from django.utils.http import url_has_allowed_host_and_scheme
 
+from hamr_portal.domain.access import PUBLIC as PUBLIC
+from hamr_portal.domain.access import access_of as access_of
+from hamr_portal.domain.access import machines_of
+from hamr_portal.domain.access import public as public
+from hamr_portal.domain.access import requires as requires
 from hamr_portal.domain.people import Action, may, roles_for
 from hamr_portal.models import Person
 from hamr_portal.services import people
 
+from . import machine_access, step_up
 from .actors import actor_of
 
 logger = logging.getLogger(__name__)
 
-View = TypeVar("View", bound=Callable[..., HttpResponseBase])
-
-PUBLIC = "public"
 NOTHING_DONE = ("done", "nothing")
 """Beside the page to come back to. A word of ours alone: no visitor's text reaches the sign-in page."""
 
@@ -32,32 +37,6 @@ WHO_CAN_HELP = 3
 """So many people are named to somebody who may not do it."""
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
-
-
-def requires(action: Action, *, says: Callable[..., Action] | None = None) -> Callable[[View], View]:
-    """Declare what a person must be allowed to do to reach a view.
-
-    Where what is behind an address needs more, `says` gives that, so that a refusal names who can help at all.
-    """
-
-    def declare(view: View) -> View:
-        view.access = action  # type: ignore[attr-defined]
-        view.says_needed = says  # type: ignore[attr-defined]
-        return view
-
-    return declare
-
-
-def public(view: View) -> View:
-    """Declare that a view is for everybody, signed in or not."""
-    view.access = PUBLIC  # type: ignore[attr-defined]
-    return view
-
-
-def access_of(view: Callable[..., Any]) -> Action | str | None:
-    """Give what a view declares; None where it declares nothing."""
-    declared: Action | str | None = getattr(view, "access", None)
-    return declared
 
 
 class NotAllowed(PermissionDenied):
@@ -70,7 +49,9 @@ def page_of(request: HttpRequest) -> str:
         return request.get_full_path()
     came_from = request.headers.get("Referer", "")
     ours = url_has_allowed_host_and_scheme(came_from, {request.get_host()}, require_https=request.is_secure())
-    return urlsplit(came_from)._replace(scheme="", netloc="").geturl() if ours else "/"
+    page = urlsplit(came_from)._replace(scheme="", netloc="").geturl() if ours else ""
+    # A word alone would be taken for the name of a page.
+    return page if page.startswith("/") else "/"
 
 
 def named(action: Action, *, but: int | None = None) -> list[str]:
@@ -92,12 +73,15 @@ class AccessMiddleware:
     def process_view(
         self, request: HttpRequest, view: Callable[..., Any], args: Any, kwargs: Any
     ) -> HttpResponseBase | None:
-        """Refuse, ask to sign in, or let through."""
+        """Refuse, ask to sign in or to sign in again, or let through."""
         access = access_of(view)
         if access == PUBLIC:
             return None
         if access is None:
             raise NotAllowed("This page declares no access.")
+        machines = machines_of(view)
+        if machines is not None and machine_access.is_meant(request, machines):
+            return machine_access.refusal(request, machines)
         if not isinstance(request.user, Person):
             disabled = _disabled(request)
             if disabled is not None:
@@ -108,7 +92,17 @@ class AccessMiddleware:
             roles = " or ".join(role.word for role in roles_for(_needed(view, Action(access), kwargs)))
             held = request.user.held_role
             raise NotAllowed(f"Needs: {roles}. You are {held.word if held else 'without a role'}.")
-        return None
+        if Action(access) is not Action.OWN_ACCOUNT and _came_with_a_given_password(request):
+            return redirect("account_change_password")
+        return step_up.asked(request, view, Action(access), kwargs, came_from=page_of(request))
+
+
+def _came_with_a_given_password(request: HttpRequest) -> bool:
+    """Tell whether somebody else knows what this person signed in with: then nothing is done in their name yet."""
+    person = request.user
+    if not isinstance(person, Person) or person.password_given_at is None:
+        return False
+    return any(record["method"] == "password" for record in get_authentication_records(request, person))
 
 
 def _to_sign_in(request: HttpRequest) -> HttpResponseBase:

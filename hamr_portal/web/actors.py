@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from allauth.account.authentication import get_authentication_records
 from django.conf import settings
 from django.http import HttpRequest
-from django.utils.crypto import salted_hmac
 
 from hamr_portal.domain.audit import Actor
 from hamr_portal.domain.connections import sanitized
 from hamr_portal.models import Person
+from hamr_portal.services.sessions import fingerprint
 
 
 def actor_of(request: HttpRequest, person: Person | None = None) -> Actor:
@@ -24,7 +24,7 @@ def actor_of(request: HttpRequest, person: Person | None = None) -> Actor:
         name=acting.email,
         role=acting.role or "",
         address=address_of(request),
-        session=salted_hmac("hamr_portal.session", session).hexdigest()[:16] if session else "",
+        session=fingerprint(session),
         request_id=getattr(request, "id", ""),
         agent=agent_of(request),
         signed_in=_signed_in(request, acting),

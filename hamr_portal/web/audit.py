@@ -27,10 +27,11 @@ from hamr_portal.services.audit import CannotSign
 from hamr_portal.services.integrity import VERIFIED_EVERY, Found
 from hamr_portal.templatetags._entry_words import event_words, look_of
 
-from . import access
+from . import access, step_up
 from .access import requires
 from .actors import actor_of
 from .audit_forms import AdoptForm, FilterForm
+from .step_up import steps_up
 
 FORMATS = {"csv": "text/csv; charset=utf-8", "jsonl": "application/x-ndjson; charset=utf-8"}
 """What an export can be, and how it is called on the way."""
@@ -117,6 +118,7 @@ def verify(request: HttpRequest) -> HttpResponse:
 
 
 @requires(Action.ADOPT_LOG)
+@steps_up("audit", keeps=("reason",))
 @require_POST
 def adopt(request: HttpRequest) -> HttpResponse:
     """Answer for the log as it is, so that changes can be made again."""
@@ -202,7 +204,7 @@ def _page(
             "late": timezone.now() - LATE,
             "trouble": found,
             "restored": found is not None and found.trouble in adoption.RESTORED,
-            "adopt_form": adopt_form or AdoptForm(auto_id="adopt_%s"),
+            "adopt_form": adopt_form or AdoptForm(auto_id="adopt_%s", initial=step_up.kept(request).of("audit_adopt")),
             "adopters": [] if found is None or may(role, Action.ADOPT_LOG) else access.named(Action.ADOPT_LOG),
             **_around(shown),
         },

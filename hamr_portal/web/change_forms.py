@@ -16,6 +16,10 @@ from hamr_portal.services.conditions import LONGEST_REASON, LONGEST_TICKET, Word
 from hamr_portal.services.previews import Link
 from hamr_portal.services.refusals import Problem
 
+CHOSEN = ("target_status", "other", "target_uuid", "target_name", "target_datacenter", "primary")
+CONFIRMED = ("ticket", "reason", "typed_name")
+"""What of each form outlasts a sign-in that it asks for. A tick does not: it is given for what one has just read."""
+
 _QUIET = {"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
 _INPUT = {"class": "input", "autocomplete": "off"}
 _MONO = {"class": "input input--mono", **_QUIET}
@@ -71,8 +75,14 @@ class LinkForm(forms.Form):
         error_messages={"required": "Say which side is the primary."},
     )
 
-    def __init__(self, data: Mapping[str, Any] | None = None, *, organization: Organization) -> None:
-        super().__init__(data)
+    def __init__(
+        self,
+        data: Mapping[str, Any] | None = None,
+        *,
+        organization: Organization,
+        kept: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(data, initial=kept)
         others = Organization.objects.enabled().exclude(pk=organization.pk).select_related("snapshot").by_name()
         self.saved = {str(row.pk): row for row in others.defer("snapshot__raw")}
         free = [row for row in self.saved.values() if not row.snapshot.has_connection]
@@ -129,9 +139,11 @@ class ConfirmForm(forms.Form):
     override = forms.BooleanField(label="Tick", required=False, widget=forms.CheckboxInput(attrs=_needed()))
     typed_name = forms.CharField(label="Name", required=False, widget=forms.TextInput(attrs=_needed(**_MONO)))
 
-    def __init__(self, data: Mapping[str, Any] | None = None, *, change: Change) -> None:
-        kept = {"ticket": change.ticket, "reason": change.reason, "typed_name": change.typed_name}
-        super().__init__(data, initial=kept)
+    def __init__(
+        self, data: Mapping[str, Any] | None = None, *, change: Change, kept: Mapping[str, str] | None = None
+    ) -> None:
+        before = {"ticket": change.ticket, "reason": change.reason, "typed_name": change.typed_name}
+        super().__init__(data, initial={**before, **(kept or {})})
         self.change = change
         self.pattern: str = settings.TICKET_PATTERN.pattern
         if self.pattern:

@@ -21,10 +21,11 @@ from hamr_portal.services.previews import Link
 from hamr_portal.services.refusals import Blocked, Busy, Forbidden, Incomplete, LookAgain, NotAllowed
 from hamr_portal.services.sending import NotRecordedYet
 
-from . import errors, previews
+from . import errors, previews, step_up
 from .access import requires
 from .actors import actor_of
-from .change_forms import ConfirmForm, LinkForm, StatusForm
+from .change_forms import CHOSEN, CONFIRMED, ConfirmForm, LinkForm, StatusForm
+from .step_up import always, steps_up
 
 _STILL_A_PREVIEW = (ChangeStatus.PREPARED, ChangeStatus.EXPIRED)
 
@@ -39,12 +40,13 @@ def _new_needs(name: str) -> Action:
 
 
 @requires(Action.CHANGE_STATUS, says=_new_needs)
+@steps_up("change_new", keeps=CHOSEN, ahead=always)
 @require_http_methods(["GET", "POST"])
 def new(request: HttpRequest, name: str) -> HttpResponse:
     """Choose a status, or where no connection exists the other side of one; then read both sides."""
     organization = get_object_or_404(Organization.objects.select_related("snapshot", "pair"), name=name)
     if request.method != "POST":
-        return _choices(request, organization)
+        return _choices(request, organization, kept=step_up.kept(request).of("change_new"))
     if "target_status" in request.POST or organization.snapshot.has_connection is not False:
         status_form = StatusForm(request.POST)
         if not status_form.is_valid():
@@ -69,10 +71,11 @@ def _choices(
     *,
     status_form: StatusForm | None = None,
     link_form: LinkForm | None = None,
+    kept: dict[str, str] | None = None,
     status: int = 200,
 ) -> HttpResponse:
     if link_form is None and organization.snapshot.has_connection is False:
-        link_form = LinkForm(organization=organization)
+        link_form = LinkForm(organization=organization, kept=kept)
     row = overview.row_of(organization, now=timezone.now())
     context = {
         "organization": organization,
@@ -80,6 +83,7 @@ def _choices(
         "mine": next(side for side in row.sides if side.organization.pk == organization.pk),
         "status_form": status_form,
         "link_form": link_form,
+        "chosen": (kept or {}).get("target_status", ""),
     }
     return render(request, "changes/choose.html", context, status=status)
 
@@ -87,7 +91,16 @@ def _choices(
 # --- confirm ----------------------------------------------------------------------------------------------------
 
 
+def _asks_again(request: HttpRequest) -> bool:
+    return "again" in request.POST
+
+
+def _takes_back(request: HttpRequest) -> bool:
+    return "cancel" in request.POST and not _asks_again(request)
+
+
 @requires(Action.CHANGE_STATUS)
+@steps_up("change_confirm", keeps=CONFIRMED, ahead=_asks_again, eased=_takes_back)
 @require_http_methods(["GET", "POST"])
 def confirm(request: HttpRequest, pk: int) -> HttpResponse:
     """Show what was read and what would be sent; then send it once, or say why not."""
@@ -95,11 +108,13 @@ def confirm(request: HttpRequest, pk: int) -> HttpResponse:
     change = get_object_or_404(rows, pk=pk)
     if request.method == "POST":
         return _answered(request, change)
-    if change.status != ChangeStatus.PREPARED:
+    kept = step_up.kept(request).of("change_confirm")
+    is_over = change.status == ChangeStatus.EXPIRED and change.author_id == request.user.pk
+    if change.status != ChangeStatus.PREPARED and not (is_over and kept):
         return redirect("change", pk=pk)
     if change.author_id != request.user.pk:
         return _of_another(request, change)
-    return _preview(request, change, ConfirmForm(change=change))
+    return _preview(request, change, ConfirmForm(change=change, kept=kept))
 
 
 def _answered(request: HttpRequest, change: Change) -> HttpResponse:

@@ -38,6 +38,11 @@ def not_for_visits(request: HttpRequest) -> HttpResponse:
     return _page(request, 405)
 
 
+def too_large(request: HttpRequest) -> HttpResponse:
+    """Say that more was sent than any form of the portal holds."""
+    return _page(request, 413)
+
+
 def server_error(request: HttpRequest) -> HttpResponse:
     """Say that the portal failed, or that its database is busy or away."""
     error = sys.exc_info()[1]

@@ -25,10 +25,14 @@ from hamr_portal.services.readings import ReadNow
 from hamr_portal.services.verification import UnknownSite, Verification
 from hamr_portal.templatetags._time import clock
 
-from . import outcomes
+from . import outcomes, step_up
 from .access import requires
 from .actors import actor_of
 from .forms import OrganizationForm, PairNameForm
+from .step_up import always, steps_up
+
+NO_SECRETS = ("name", "site", "requires_approval", "spelling", "pin_anew", "reason")
+"""What of the form outlasts a sign-in that it asks for: all but the keys, and so it asks before it is shown."""
 
 ON_A_PAGE = 50
 RECENT_CHANGES = 5
@@ -111,17 +115,20 @@ def index(request: HttpRequest) -> HttpResponse:
 
 
 @requires(Action.MANAGE_ORGANIZATIONS)
+@steps_up("organization_new", keeps=NO_SECRETS, first=always)
 @require_http_methods(["GET", "POST"])
 @sensitive_post_parameters("api_key", "application_key")
 def new(request: HttpRequest) -> HttpResponse:
     """Add an organization: verified first, then saved."""
     if request.method != "POST":
-        return _list(request, form=OrganizationForm(needs_keys=True))
+        kept = step_up.kept(request).of("organization_new")
+        return _list(request, form=OrganizationForm(initial=kept, needs_keys=True))
     form = OrganizationForm(request.POST, needs_keys=True)
     return _submitted(request, form, None)
 
 
 @requires(Action.MANAGE_ORGANIZATIONS)
+@steps_up("organization_edit", keeps=NO_SECRETS, first=always)
 @require_http_methods(["GET", "POST"])
 @sensitive_post_parameters("api_key", "application_key")
 def edit(request: HttpRequest, name: str) -> HttpResponse:
@@ -130,10 +137,14 @@ def edit(request: HttpRequest, name: str) -> HttpResponse:
     if request.method == "POST":
         return _submitted(request, OrganizationForm(request.POST, needs_keys=False), organization)
     kept = {field: getattr(organization, field) for field in ("name", "site", "requires_approval", "spelling")}
+    typed = step_up.kept(request).of("organization_edit")
+    if typed:
+        kept |= {"requires_approval": False, **typed}  # a tick that was taken away was not sent
     return _list(request, form=OrganizationForm(initial=kept, needs_keys=False), editing=organization)
 
 
 @requires(Action.MANAGE_ORGANIZATIONS)
+@steps_up(eased=always)
 @require_POST
 def verify(request: HttpRequest, name: str) -> HttpResponse:
     """Verify the saved keys of one organization."""
@@ -141,6 +152,7 @@ def verify(request: HttpRequest, name: str) -> HttpResponse:
 
 
 @requires(Action.MANAGE_ORGANIZATIONS)
+@steps_up(eased=always)
 @require_POST
 def verify_all(request: HttpRequest) -> HttpResponse:
     """Verify the saved keys of all organizations."""
@@ -148,6 +160,7 @@ def verify_all(request: HttpRequest) -> HttpResponse:
 
 
 @requires(Action.MANAGE_ORGANIZATIONS)
+@steps_up("organization_edit")
 @require_POST
 def disable(request: HttpRequest, name: str) -> HttpResponse:
     """Stop reading an organization."""
@@ -155,6 +168,7 @@ def disable(request: HttpRequest, name: str) -> HttpResponse:
 
 
 @requires(Action.MANAGE_ORGANIZATIONS)
+@steps_up("organization_edit")
 @require_POST
 def enable(request: HttpRequest, name: str) -> HttpResponse:
     """Read an organization again."""

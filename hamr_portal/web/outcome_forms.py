@@ -33,9 +33,11 @@ class EndForm(forms.Form):
     name: ClassVar[str]
     text_field: ClassVar[str]
 
-    def __init__(self, typed: Mapping[str, Any] | None = None, *, change: Change) -> None:
+    def __init__(
+        self, typed: Mapping[str, Any] | None = None, *, change: Change, kept: dict[str, str] | None = None
+    ) -> None:
         # A page can hold two of these: their fields are told apart by the form's name.
-        super().__init__(typed, auto_id=f"{self.name}_%s")
+        super().__init__(typed, auto_id=f"{self.name}_%s", initial=kept)
         self.change = change
 
     @property

@@ -27,10 +27,11 @@ from hamr_portal.services.refusals import Blocked, Busy, Incomplete, LookAgain
 from hamr_portal.services.sending import NotRecordedYet, post_deadline
 from hamr_portal.templatetags._outcomes import moved_before, outcome_words
 
-from . import access, errors, previews
+from . import access, errors, previews, step_up
 from .access import requires
 from .actors import actor_of
 from .outcome_forms import DecisionForm, EndForm, ResolveForm, SkipForm
+from .step_up import always, steps_up
 
 ON_A_PAGE = 50
 OUTSIDE_LINES = 20
@@ -75,6 +76,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @requires(Action.CHANGE_STATUS)
+@steps_up(eased=always)
 @require_POST
 def cancel(request: HttpRequest, pk: int) -> HttpResponse:
     """Take back one's own change before it is sent."""
@@ -83,6 +85,7 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @requires(Action.APPROVE_CHANGES)
+@steps_up("change", keeps=("typed_name", "comment"))
 @require_POST
 def approve(request: HttpRequest, pk: int) -> HttpResponse:
     """Send what somebody else confirmed, as a second person."""
@@ -92,6 +95,7 @@ def approve(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @requires(Action.APPROVE_CHANGES)
+@steps_up(eased=always)
 @require_POST
 def decline(request: HttpRequest, pk: int) -> HttpResponse:
     """Refuse what somebody else confirmed, and say why."""
@@ -102,6 +106,7 @@ def decline(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @requires(Action.CHANGE_STATUS)
+@steps_up("change", keeps=("typed_name", "reason"))
 @require_POST
 def skip_approval(request: HttpRequest, pk: int) -> HttpResponse:
     """Send one's own change although nobody approved it, for a reason."""
@@ -111,6 +116,7 @@ def skip_approval(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @requires(Action.CHANGE_STATUS)
+@steps_up("change", keeps=("reason",))
 @require_POST
 def resolve(request: HttpRequest, pk: int) -> HttpResponse:
     """Open the lock of a change whose outcome is not known, for a reason."""
@@ -134,6 +140,7 @@ def read(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @requires(Action.CHANGE_STATUS)
+@steps_up("change", ahead=always)
 @require_POST
 def again(request: HttpRequest, pk: int) -> HttpResponse:
     """Preview the same wish anew; reason and ticket are kept, the name is to be typed again."""
@@ -227,15 +234,16 @@ def _page(request: HttpRequest, pk: int, refusal: Refusal | None = None, *, stat
             "settle": {"reads": settings.HAMR_SETTLE_READS, "seconds": settings.HAMR_SETTLE_SECONDS},
             "post_deadline": post_deadline(),
             "refusal": refusal or Refusal(),
-            **_forms(change, refusal.form if refusal is not None else None),
+            **_forms(change, refusal.form if refusal is not None else None, step_up.kept(request)),
         },
         status=status,
     )
 
 
-def _forms(change: Change, typed: EndForm | None) -> dict[str, EndForm]:
+def _forms(change: Change, typed: EndForm | None, before: step_up.Kept) -> dict[str, EndForm]:
     """Give the forms of the page: what was typed in one is kept there."""
-    forms: list[EndForm] = [kind(change=change) for kind in (DecisionForm, SkipForm, ResolveForm)]
+    kinds = {"change_approve": DecisionForm, "change_skip_approval": SkipForm, "change_resolve": ResolveForm}
+    forms: list[EndForm] = [kind(change=change, kept=before.of(route)) for route, kind in kinds.items()]
     kept = {form.name: form for form in [*forms, *([typed] if typed is not None else [])]}
     return {f"{name}_form": form for name, form in kept.items()}
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -15,8 +14,10 @@ from django.views.decorators.http import require_GET, require_POST
 
 from hamr_portal.domain.people import Action, may
 from hamr_portal.models import Change, Person, SkipNotice
-from hamr_portal.services import integrity, overview, pulse
+from hamr_portal.services import announcements, integrity, overview, pulse
+from hamr_portal.services.sso import is_linked
 
+from . import sessions, step_up
 from .access import named, nothing_done, public
 from .errors import theme_of
 
@@ -31,8 +32,17 @@ def frame(request: HttpRequest) -> dict[str, Any]:
         "environment": settings.ENVIRONMENT_NAME,
         "theme": theme_of(request),
         "themes": THEMES,
+        "sso": settings.OIDC_NAME if settings.OIDC_ISSUER else "",
     }
     context["nothing_done"] = nothing_done(request)
+    # Asked only where they are shown.
+    context["over"] = partial(sessions.why_over, request)
+    context["step_up"] = partial(step_up.purpose, request)
+    context["limits"] = {
+        "idle": settings.SESSION_IDLE_SECONDS,
+        "absolute": settings.SESSION_ABSOLUTE_SECONDS,
+        "step_up": settings.STEP_UP_SECONDS,
+    }
     person = getattr(request, "user", None)
     if isinstance(person, Person):
         context |= {
@@ -45,10 +55,13 @@ def frame(request: HttpRequest) -> dict[str, Any]:
             "approves": may(person.held_role, Action.APPROVE_CHANGES),
             "links_organizations": may(person.held_role, Action.LINK_ORGANIZATIONS),
             "linkers": cache(partial(named, Action.LINK_ORGANIZATIONS)),
+            "linked": cache(partial(is_linked, person)),
             # Asked only where they are shown, so not by what refreshes itself.
             "waiting": cache(Change.objects.waiting().count),
             "skipped": cache(partial(_skipped, person)),
             "record": cache(integrity.standing),
+            "people_news": cache(partial(announcements.unseen, person)),
+            "manages_people": may(person.held_role, Action.MANAGE_PEOPLE),
             "reads_log": may(person.held_role, Action.READ_LOG),
             "adopts_log": may(person.held_role, Action.ADOPT_LOG),
         }
@@ -81,5 +94,6 @@ def runbook(request: HttpRequest) -> HttpResponse:
 
 def _back(request: HttpRequest) -> HttpResponseRedirect:
     path = request.POST.get("next", "/")
-    safe = url_has_allowed_host_and_scheme(path, allowed_hosts=None)
-    return redirect(path if safe else "/")
+    safe = path.startswith("/") and url_has_allowed_host_and_scheme(path, allowed_hosts=None)
+    # Not `redirect`: it takes a word for the name of a page, and fails where there is none.
+    return HttpResponseRedirect(path if safe else "/")

@@ -204,7 +204,7 @@ def test_request_that_takes_longer_than_the_timeout_is_not_killed(installation, 
 def test_worker_that_is_killed_at_its_timeout_leaves_what_is_found_applied(
     installation, browser, servers, arrived, answers
 ):
-    server = WebServer(installation.environment, "--worker-class", "sync", "--timeout", "2")
+    server = WebServer(installation.environment, "--worker-class", "sync", "--threads", "1", "--timeout", "2")
     servers.append(server)
 
     with ThreadPoolExecutor(1) as pool:

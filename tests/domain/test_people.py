@@ -18,6 +18,9 @@ TABLE = {
     Action.ACKNOWLEDGE_OUTSIDE: {"operator", "admin"},
     Action.READ_LOG: {"auditor", "admin"},
     Action.ADOPT_LOG: {"admin"},
+    Action.MANAGE_PEOPLE: {"admin"},
+    Action.MANAGE_TOKENS: {"admin"},
+    Action.OWN_ACCOUNT: EVERYBODY,
 }
 
 

@@ -35,6 +35,8 @@ ON_RECORD = {
     "changes.see_skip",
     "changes._tell_the_skipped",  # in the transaction of the move that skips them
     "integrity._alarm",
+    "keys._swap_keys",  # in the transaction of the rotation that seals them anew
+    "keys._swap_secrets",  # and in that one too
     "moves.move",
     "moves._write",  # the log of a change, in the transaction of its move; what is only seen has no entry
     "organizations._switch",
@@ -46,10 +48,22 @@ ON_RECORD = {
     "pairs.rename",
     "pairs.part",
     "pairs._join",
-    "people.add_person",
+    "people._added",
     "people.set_password",
+    "people.give_password",
+    "people.choose_password",
+    "people.change_role",
+    "people.disable",
+    "people.enable",
+    "people.reset_factors",
+    "announcements.announce",  # in the transaction of what was done
+    "announcements.see",
+    "tokens.add_token",
+    "tokens.revoke",
     "readings.store",  # what is news has an entry; that the same was seen again has none
     "readings._pin",
+    "sessions._end",  # those that were open; the rows of those that were over are swept out
+    "sso._link",
     "verification._record",
     "workers._register",
 }
@@ -63,6 +77,9 @@ NOT_ON_RECORD = {
     "reconciliation.take_due": "when a change is read next",
     "reconciliation._keep_waiting": "how often a change was read without news",
     "reconciliation._tell_again": "how often a change was read without news",
+    "tokens._note_use": "when a token was last used, to the hour",
+    "sessions.signed_in": "sessions that nobody could go on with any more",
+    "tallies.SharedCache": "how often somebody failed lately; what came of it has entries",
     "workers._Work": "that a worker lives, and that it ended",
 }
 

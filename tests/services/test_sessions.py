@@ -10,11 +10,17 @@ from itertools import count
 
 import pytest
 import time_machine
+from allauth.usersessions.models import UserSession
 from django.conf import settings
+from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
+from django.db import DatabaseError
+from django.utils import timezone
+from pytest_django.fixtures import Settings
 
 from hamr_portal.domain.audit import Actor, Event
-from hamr_portal.models import AuditEntry
-from hamr_portal.services import sessions
+from hamr_portal.models import AuditEntry, Person
+from hamr_portal.services import audit, sessions
 from hamr_portal.services.sessions import AT_MOST, PER, SAME_FOR, Failure
 from tests import factories
 
@@ -180,3 +186,137 @@ def test_a_failure_that_the_record_cannot_take_is_counted(caplog: pytest.LogCapt
     (entry,) = told()
     assert not_recorded(entry) == {Event.SIGN_IN_FAILED: 2}
     assert "audit.write_failed: session.sign_in_failed: CannotSign" in caplog.messages
+
+
+# --- open sessions ----------------------------------------------------------------------------------------------
+
+
+def opened(person: Person, *, seen: timedelta = timedelta(0), began: timedelta = timedelta(0)) -> str:
+    """Let somebody have a session, and give its key."""
+    store = SessionStore()
+    now = timezone.now()
+    store["_auth_user_hash"] = person.get_session_auth_hash()
+    store["began"], store["seen"] = (now - began).timestamp(), (now - seen).timestamp()
+    store.create()
+    assert store.session_key
+    UserSession.objects.create(user=person, session_key=store.session_key, ip="192.0.2.7", user_agent="Firefox")
+    return store.session_key
+
+
+def keys_of(person: Person) -> list[str]:
+    return [each.key for each in sessions.open_sessions(person, now=timezone.now())]
+
+
+@pytest.mark.django_db
+def test_open_sessions_are_those_that_somebody_could_go_on_with_the_last_used_first():
+    mara, ada = factories.person(), factories.person(email="ada@halden.example")
+    older, newer = opened(mara, seen=timedelta(minutes=9)), opened(mara, seen=timedelta(minutes=1))
+    opened(mara, seen=timedelta(minutes=31)), opened(mara, began=timedelta(hours=12)), opened(ada)
+    Session.objects.filter(pk=opened(mara)).delete()
+
+    assert keys_of(mara) == [newer, older]
+    (shown, _) = sessions.open_sessions(mara, now=timezone.now())
+    assert (shown.address, shown.agent) == ("192.0.2.7", "Firefox")
+    assert newer not in repr(shown)
+
+
+@pytest.mark.django_db
+def test_no_session_is_open_that_was_made_with_another_password():
+    mara = factories.person()
+    opened(mara)
+    mara.set_password("another horse battery")
+    mara.save()
+
+    assert keys_of(mara) == []
+
+
+@pytest.mark.django_db
+def test_ended_sessions_are_gone_and_named_on_the_record_by_their_fingerprints():
+    mara, ada = factories.person(), factories.person(email="ada@halden.example")
+    this, other, over = opened(mara), opened(mara), opened(mara, seen=timedelta(hours=1))
+    theirs = opened(ada)
+
+    ended = sessions.end_sessions(mara, by=factories.ADMIN, but=this)
+
+    assert ended == 1
+    assert set(Session.objects.values_list("pk", flat=True)) == {this, theirs}
+    assert not UserSession.objects.filter(session_key__in=[other, over]).exists()
+    (entry,) = told(Event.SESSIONS_ENDED)
+    assert entry.actor_name == factories.ADMIN.name
+    assert json.loads(entry.data) == {"email": mara.email, "sessions": [sessions.fingerprint(other)]}
+
+
+@pytest.mark.django_db
+def test_sessions_are_ended_that_a_new_password_has_shut_already():
+    mara = factories.person()
+    opened(mara)
+    mara.set_password("another horse battery")
+    mara.save()
+
+    assert sessions.end_sessions(mara, by=factories.ADMIN) == 1
+    assert len(told(Event.SESSIONS_ENDED)) == 1
+
+
+@pytest.mark.django_db
+def test_who_has_no_open_session_is_not_told_of():
+    mara = factories.person()
+
+    assert sessions.end_sessions(mara, by=factories.ADMIN) == 0
+    assert told(Event.SESSIONS_ENDED) == []
+
+
+@pytest.mark.django_db
+def test_one_session_is_ended_and_only_of_its_own_person():
+    mara, ada = factories.person(), factories.person(email="ada@halden.example")
+    one, other = opened(mara), opened(mara)
+    number = UserSession.objects.get(session_key=one).pk
+
+    with pytest.raises(sessions.NoSuchSession):
+        sessions.end_session(ada, number, by=factories.ADMIN)
+    sessions.end_session(mara, number, by=factories.ADMIN)
+
+    assert keys_of(mara) == [other]
+    assert len(told(Event.SESSIONS_ENDED)) == 1
+
+
+@pytest.mark.django_db
+def test_no_session_ends_without_its_entry(settings: Settings):
+    mara = factories.person()
+    opened(mara)
+    settings.KEY_RING_FILE.unlink()
+
+    with pytest.raises(audit.CannotSign):
+        sessions.end_sessions(mara, by=factories.ADMIN)
+
+    assert Session.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_a_sign_in_sweeps_out_what_nobody_can_go_on_with():
+    mara = factories.person()
+    kept, swept = opened(mara), opened(mara)
+    Session.objects.filter(pk=swept).update(expire_date=timezone.now() - timedelta(seconds=1))
+
+    sessions.signed_in(by=visitor())
+
+    assert [row.pk for row in Session.objects.all()] == [kept]
+
+
+@pytest.mark.django_db
+def test_a_sign_in_stands_when_nothing_can_be_swept_out(monkeypatch: pytest.MonkeyPatch, caplog):
+    def locked(*_: object, **__: object) -> None:
+        raise DatabaseError("locked")
+
+    monkeypatch.setattr(Session.objects, "filter", locked)
+
+    sessions.signed_in(by=visitor())
+
+    assert "sessions are not swept out: DatabaseError" in caplog.messages
+    assert len(told(Event.SIGNED_IN)) == 1
+
+
+@pytest.mark.django_db
+def test_a_step_up_is_told():
+    sessions.stepped_up(by=visitor())
+
+    assert len(told(Event.STEPPED_UP)) == 1

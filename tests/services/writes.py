@@ -6,14 +6,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
+from allauth.mfa.models import Authenticator
 from django.db.models import Q
 from django.utils import timezone
 
-from hamr_portal.domain.audit import Event
+from hamr_portal.domain.audit import Actor, Event
 from hamr_portal.domain.changes import ChangeStatus
 from hamr_portal.domain.people import Role
-from hamr_portal.models import Observation, Organization, Pair, Person, SkipNotice, Snapshot, Worker
+from hamr_portal.domain.tokens import Scope
+from hamr_portal.models import Observation, Organization, Pair, Person, PersonNotice, SkipNotice, Snapshot, Worker
 from hamr_portal.services import (
+    announcements,
     changes,
     connections,
     organizations,
@@ -21,6 +24,7 @@ from hamr_portal.services import (
     pairs,
     people,
     readings,
+    tokens,
     verification,
     workers,
 )
@@ -120,12 +124,62 @@ def acknowledge(_: Simulator) -> Write:
 
 
 def add_a_person(_: Simulator) -> Write:
-    return lambda: people.add_person("mara@halden.example", Role.VIEWER, "a whole new sentence", by=factories.ADMIN)
+    return lambda: people.add_person("mara@halden.example", Role.VIEWER, "a whole new sentence", by=factories.SHELL)
 
 
 def set_a_password(_: Simulator) -> Write:
     mara = factories.person(email="mara@halden.example")
     return lambda: people.set_password(mara.email, "a whole new sentence", by=factories.ADMIN)
+
+
+def give_a_password(_: Simulator) -> Write:
+    by, mara = changing.admin(), factories.person(email="mara@halden.example")
+    return lambda: people.give_password(mara, by=by)
+
+
+def choose_a_password(_: Simulator) -> Write:
+    mara = factories.person(email="mara@halden.example")
+    return lambda: people.choose_password(mara, "a whole new sentence", by=factories.ADMIN, but=None)
+
+
+def change_a_role(_: Simulator) -> Write:
+    by, mara = changing.admin(), factories.person(email="mara@halden.example")
+    return lambda: people.change_role(mara, Role.OPERATOR, was=Role.VIEWER, by=by)
+
+
+def disable_a_person(_: Simulator) -> Write:
+    by, mara = changing.admin(), factories.person(email="mara@halden.example")
+    return lambda: people.disable(mara, by=by)
+
+
+def enable_a_person(_: Simulator) -> Write:
+    by, mara = changing.admin(), factories.person(email="mara@halden.example")
+    Person.objects.filter(pk=mara.pk).update(is_active=False)
+    return lambda: people.enable(mara, by=by)
+
+
+def reset_factors(_: Simulator) -> Write:
+    by, mara = changing.admin(), factories.person(email="mara@halden.example")
+    Authenticator.objects.create(user=mara, type=Authenticator.Type.TOTP, data={})
+    return lambda: people.reset_factors(mara, by=by)
+
+
+def see_what_was_done(simulator: Simulator) -> Write:
+    change_a_role(simulator)()
+    by = Actor(kind="person", name="mara@halden.example")
+    return lambda: announcements.see(PersonNotice.objects.get().pk, by=by)
+
+
+def make_a_token(_: Simulator) -> Write:
+    admin = factories.person(Role.ADMIN)
+    assert admin.email == factories.ADMIN.name
+    return lambda: tokens.add_token("prometheus", Scope.METRICS, days=30, by=factories.ADMIN)
+
+
+def revoke_a_token(_: Simulator) -> Write:
+    factories.person(Role.ADMIN)
+    token, _text = tokens.add_token("prometheus", Scope.METRICS, days=30, by=factories.ADMIN)
+    return lambda: tokens.revoke(token, by=factories.ADMIN)
 
 
 def register_after_long(_: Simulator) -> Write:
@@ -172,6 +226,15 @@ DRIVEN = [
     (Event.OUTSIDE_ACKNOWLEDGED, acknowledge),
     (Event.PERSON_ADDED, add_a_person),
     (Event.PASSWORD_SET, set_a_password),
+    (Event.PASSWORD_SET, give_a_password),
+    (Event.PASSWORD_SET, choose_a_password),
+    (Event.ROLE_CHANGED, change_a_role),
+    (Event.PERSON_DISABLED, disable_a_person),
+    (Event.PERSON_ENABLED, enable_a_person),
+    (Event.FACTORS_RESET, reset_factors),
+    (Event.PERSON_NOTICE_SEEN, see_what_was_done),
+    (Event.TOKEN_MADE, make_a_token),
+    (Event.TOKEN_REVOKED, revoke_a_token),
     (Event.WORKER_RESUMED, register_after_long),
     (Event.CHANGE_PREPARED, prepare),
     (Event.APPROVAL_SKIPPED, skip_the_approval),

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
+from allauth.usersessions.models import UserSession
 from django.db import transaction
 from django.test import Client
 from django.utils import timezone
@@ -11,7 +13,7 @@ from hamr_portal.domain.audit import Event
 from hamr_portal.domain.changes import ChangeStatus
 from hamr_portal.domain.connections import ReadOutcome
 from hamr_portal.domain.people import Role
-from hamr_portal.models import Observation, Organization, Person
+from hamr_portal.models import ApiToken, Observation, Organization, Person
 from hamr_portal.services import audit
 from tests import factories
 from tests.services import changing
@@ -42,10 +44,19 @@ def viewer(signed_in: SignIn) -> Client:
 
 
 def pk_for(route: str, organization: Organization) -> int | None:
-    """Give what a route's number can name: a change that is over, one that was seen outside, else a pair.
+    """Give what a route's number can name: a person, a change that is over, one that was seen outside, else a pair.
 
     The change is of whoever is there and may make one.
     """
+    if route.startswith("people/"):
+        other = Person.objects.filter(email="other@halden.example").first()
+        return (other or factories.person(Role.VIEWER, "other@halden.example")).pk
+    if route.startswith("tokens/"):
+        now = timezone.now()
+        fields = {"scope": "STATUS", "prefix": "0" * 8, "hash": "", "made_by": "", "made_at": now}
+        return ApiToken.objects.create(name="prometheus", expires_at=now + timedelta(days=1), **fields).pk
+    if route.startswith("accounts/sessions/"):
+        return UserSession.objects.values_list("pk", flat=True).first() or 1
     if route.startswith("changes/outside/"):
         seen = Observation(organization=organization, at=timezone.now(), outcome=ReadOutcome.ANSWERED, outside=True)
         seen.save()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -57,6 +58,26 @@ def test_a_wrong_password_and_an_unknown_address_read_the_same(client: Client, e
     assert response.status_code == 200
     assert "This address and password do not match." in response.content.decode()
     assert client.get("/").status_code == 302
+
+
+def read_of(client: Client, email: str) -> str:
+    """Give what the page says to a wrong password, without what differs by nature: what was typed, and the token."""
+    page = sign_in(client, email, "wrong").content.decode()  # type: ignore[attr-defined]
+    page = re.sub(r'(name="csrfmiddlewaretoken" value=")[^"]*', r"\1", page)
+    return re.sub(r"\d\d:\d\d:\d\d|data-now=\"[^\"]*\"|datetime=\"[^\"]*\"", "", page).replace(email, "")
+
+
+@pytest.mark.parametrize("kind", ["good", "disabled", "unusable"])
+def test_whether_somebody_is_here_is_not_to_be_read(kind: str, client: Client) -> None:
+    person = factories.person(Role.VIEWER, MARA)
+    person.is_active = kind != "disabled"
+    if kind == "unusable":
+        person.set_unusable_password()
+    person.save()
+
+    here, unknown = read_of(client, MARA), read_of(client, "nobody@halden.example")
+
+    assert here == unknown
 
 
 def test_a_disabled_person_does_not_get_in(client: Client) -> None:

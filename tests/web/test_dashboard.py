@@ -177,7 +177,7 @@ def test_the_number_of_queries_does_not_grow(
         _, secondary = factories.pair(f"halden-{number}", f"halden-{number}-dr")
         opened(secondary, ChangeStatus.AWAITING_APPROVAL)
 
-    with django_assert_max_num_queries(9):
+    with django_assert_max_num_queries(10):
         page(viewer)
 
 

@@ -130,7 +130,7 @@ def test_a_change_being_sent_says_that_it_goes_on_without_the_page() -> None:
     assert "The change goes on if you leave this page" in page
     assert "Waiting for us5" in page
     assert 'data-hx-trigger="every 2s, resume"' in page
-    assert '<meta http-equiv="refresh" content="2">' in page
+    assert '<meta http-equiv="refresh" content="2; url=?live=1">' in page
 
 
 def test_an_accepted_change_is_not_called_verified() -> None:
@@ -280,7 +280,7 @@ def test_a_page_with_a_field_is_not_loaded_anew_under_what_somebody_types() -> N
     change = standing(ChangeStatus.UNKNOWN)
 
     assert "http-equiv" not in shown(browser(), change)
-    assert '<meta http-equiv="refresh" content="5">' in shown(browser(Role.VIEWER), change)
+    assert '<meta http-equiv="refresh" content="5; url=?live=1">' in shown(browser(Role.VIEWER), change)
 
 
 def test_a_change_that_was_ruled_out_says_as_of_when() -> None:
@@ -816,7 +816,7 @@ def test_the_list_refreshes_itself_with_what_it_was_asked_for() -> None:
     page = text(browser().get(reverse("changes") + "?all"))
 
     assert f'data-hx-get="{reverse("changes")}?all=" data-hx-trigger="every 10s, resume"' in page
-    assert '<meta http-equiv="refresh" content="30">' in page
+    assert '<meta http-equiv="refresh" content="30; url=?all=&amp;live=1">' in page
 
 
 def test_a_list_with_a_field_is_not_loaded_anew_under_what_somebody_types() -> None:

@@ -84,7 +84,7 @@ def _checkpoints_in(path: Path) -> list[Checkpoint]:
     found = [each for each in map(checkpoint_in, lines) if each is not None]
     if not found:
         raise CommandError(f"{path} holds no line of checkpoint_audit_log.", returncode=CANNOT_BE_VERIFIED)
-    ring = keys.ring().audit_keys
+    ring = keys.AuditKeys()
     for each in found:
         if not each.is_genuine(ring):
             text = f"{path}: the checkpoint of entry {each.seq} was not signed with a key of this installation."

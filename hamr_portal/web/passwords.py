@@ -1,0 +1,26 @@
+"""The page where people change their own password, and where they are led as long as somebody else knows it."""
+
+from __future__ import annotations
+
+from allauth.account import views as account
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponseBase
+from django.shortcuts import redirect
+from django.views.decorators.http import require_http_methods
+
+from hamr_portal.domain.people import Action
+from hamr_portal.models import Person
+
+from .access import requires
+
+
+@requires(Action.OWN_ACCOUNT)
+@require_http_methods(["GET", "POST"])
+def change(request: HttpRequest) -> HttpResponseBase:
+    """Change one's own password; whoever signs in without one has none to change."""
+    assert isinstance(request.user, Person)  # noqa: S101 - the access middleware lets nobody else through
+    if not request.user.has_usable_password():
+        messages.info(request, "You sign in without a password here. Next: change it where you sign in.")
+        return redirect("dashboard")
+    answer: HttpResponseBase = account.password_change(request)
+    return answer

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import pytest
+from allauth.socialaccount.models import SocialAccount
+
+from hamr_portal.domain.audit import Actor, Event
+from hamr_portal.domain.people import Role
+from hamr_portal.models import Person
+from hamr_portal.services import people, sso
+from tests import factories
+from tests.services.records import entries
+
+pytestmark = pytest.mark.django_db
+
+ISSUER = Actor(kind="sso", name="Halden login")
+
+
+def account(uid: str = "1") -> SocialAccount:
+    return SocialAccount(provider=sso.PROVIDER, uid=uid, extra_data={"iss": "https://login.example", "sub": uid})
+
+
+def test_an_identity_that_is_linked_lets_nobody_else_in() -> None:
+    sso.let_in("mara@halden.example", Role.VIEWER, account(), by=ISSUER)
+
+    with pytest.raises(sso.LinkedElsewhere):
+        sso.let_in("ada@halden.example", Role.VIEWER, account(), by=ISSUER)
+
+    assert [person.email for person in Person.objects.all()] == ["mara@halden.example"]
+    assert len(entries(Event.PERSON_ADDED)) == 1
+
+
+def test_somebody_whose_address_is_here_is_not_let_in_by_another_identity() -> None:
+    factories.person(Role.ADMIN, "mara@halden.example")
+
+    with pytest.raises(people.PersonExists):
+        sso.let_in("Mara@halden.example", Role.VIEWER, account(), by=ISSUER)
+
+    assert not SocialAccount.objects.exists()
+
+
+def test_an_account_is_linked_once() -> None:
+    person = factories.person()
+    sso.link(person, account("1"), by=factories.ADMIN)
+
+    with pytest.raises(sso.LinkedElsewhere):
+        sso.link(person, account("2"), by=factories.ADMIN)
+
+    assert sso.is_linked(person)
+    assert len(entries(Event.SSO_LINKED)) == 1
+
+
+def test_where_an_admin_was_faster_their_role_stays() -> None:
+    person = factories.person(Role.VIEWER)
+    Person.objects.update(role=Role.APPROVER)
+
+    followed = sso.follow(person, Role.OPERATOR, by=ISSUER)
+
+    assert followed.held_role is Role.APPROVER
+    assert entries(Event.ROLE_CHANGED) == []
+
+
+def test_a_role_that_is_right_already_is_no_change() -> None:
+    person = factories.person(Role.VIEWER)
+
+    followed = sso.follow(person, Role.VIEWER, by=ISSUER)
+
+    assert followed.held_role is Role.VIEWER
+    assert entries() == []
