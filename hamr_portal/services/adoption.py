@@ -17,14 +17,10 @@ from hamr_portal.domain.people import Action
 from hamr_portal.models import Change, LogStanding, Snapshot, guards
 
 from . import anchors, audit, integrity
-from .integrity import Trouble
 from .moves import AlreadyMoved, move
 from .people import entitled
 
 logger = logging.getLogger(__name__)
-
-RESTORED = frozenset({Trouble.OLDER_THAN_ANCHOR, Trouble.NOT_ITS_ANCHOR})
-"""The database is one of an earlier time: what was sent since is not on its record."""
 
 
 class NothingToAdopt(Exception):
@@ -56,7 +52,7 @@ def adopt(*, by: Actor, reason: str) -> None:
         raise GuardsMissing(", ".join(missing))
     head = audit.head()
     data = {"trouble": found.trouble, "detail": found.detail, "head": asdict(head), **_anchor()}
-    if found.trouble in RESTORED:
+    if found.trouble in integrity.RESTORED:
         _forget_the_present(by)
     if found.broken_seq:
         data |= {"broken": found.broken_seq, "digest": integrity.digest(found.broken_seq, head.seq)}

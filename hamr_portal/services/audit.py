@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from django.db import DatabaseError, connection, transaction
-from django.db.models import Max, Min, Q
+from django.db import DatabaseError, OperationalError, connection, transaction
+from django.db.models import Max, Min, Q, QuerySet
 from django.utils import timezone
 
 from hamr_portal.crypto import KeyRingUnusable
@@ -25,11 +25,19 @@ from . import keys
 heads = logging.getLogger("hamr_portal.heads")
 """Says the new head of the log after each commit, one JSON line each, on standard output."""
 
+RECEIPTS = (Event.CHANGE_VERIFIED, Event.CHANGE_LATE)
+"""What says that a change is verified."""
+
+_TEXTS = tuple({*FIELDS, "hash"} - {"seq", "at", "change"})
 _HEAD_LOCK = 0x48414D52  # "HAMR": one advisory lock a database, taken for the rest of the transaction
 
 
 class CannotSign(DatabaseError):
     """The key that signs entries cannot be read: nothing can be recorded, as with a database that takes nothing."""
+
+
+class NotKept(DatabaseError):
+    """The database took an entry and does not have it: a trigger or a rule that nobody shipped swallows entries."""
 
 
 class NotInTransaction(Exception):
@@ -47,26 +55,19 @@ def append(
     outcome: str = "",
     data: Mapping[str, Any] | None = None,
 ) -> AuditEntry:
-    """Put one event on the record, in the caller's transaction. Raises `NotInTransaction`, `CannotSign`."""
+    """Put one event on the record, in the caller's transaction. Raises `NotInTransaction`, `CannotSign`, `NotKept`."""
     if not connection.in_atomic_block:
         raise NotInTransaction(str(event))
     try:
         ring = keys.ring()
     except KeyRingUnusable as error:
         raise CannotSign(str(error)) from None
-    head = _locked_head()
+    last = _locked_head()
     entry = AuditEntry(
-        seq=head.seq + 1,
+        seq=last.seq + 1,
         at=timezone.now(),
         event=event,
-        actor_kind=by.kind,
-        actor_name=sanitized(by.name, 254),
-        actor_role=by.role,
-        actor_address=sanitized(by.address, 64),
-        actor_agent=sanitized(by.agent, 200),
-        actor_session=by.session,
-        actor_signed_in=by.signed_in[:100],
-        request_id=by.request_id,
+        **_who(by),
         organization=organization,
         change=change,
         ticket=sanitized(ticket, 100),
@@ -74,10 +75,12 @@ def append(
         outcome=outcome,
         data=canonical(data or {}),
         key_id=ring.primary,
-        previous=head.hash,
+        previous=last.hash,
     )
     entry.hash = hash_of(ring.audit_keys[ring.primary], plain(entry))
     entry.save()
+    if head() != place_of(entry):
+        raise NotKept(f"entry {entry.seq} is not on the record after it was taken")
     transaction.on_commit(partial(_say_head, entry), robust=True)
     return entry
 
@@ -85,6 +88,45 @@ def append(
 def plain(entry: AuditEntry) -> dict[str, Any]:
     """Give an entry as it is signed and exported."""
     return {name: getattr(entry, name) for name in FIELDS} | {"at": moment(entry.at), "hash": entry.hash}
+
+
+def _who(by: Actor) -> dict[str, str]:
+    return {
+        "actor_kind": by.kind,
+        "actor_name": sanitized(by.name, 254),
+        "actor_role": by.role,
+        "actor_address": sanitized(by.address, 64),
+        "actor_agent": sanitized(by.agent, 200),
+        "actor_session": by.session,
+        "actor_signed_in": by.signed_in[:100],
+        "request_id": by.request_id,
+    }
+
+
+def loaded(found: QuerySet[AuditEntry]) -> list[AuditEntry]:
+    """Load entries, but those that were spoilt so that nobody can read them: SQLite keeps anything in any field."""
+    try:
+        rows = list(found)
+    except (ValueError, TypeError, AttributeError, OperationalError) as error:
+        if isinstance(error, OperationalError) and "decode" not in str(error).lower():
+            raise
+        numbers = list(found.values_list("seq", flat=True))
+        alone = [AuditEntry.objects.filter(seq=number) for number in numbers] if len(numbers) > 1 else []
+        rows = [row for each in alone for row in loaded(each)]
+    return [row for row in rows if _is_readable(row)]
+
+
+def _is_readable(entry: AuditEntry) -> bool:
+    is_text = all(type(getattr(entry, name)) is str for name in _TEXTS)
+    return is_text and isinstance(entry.at, datetime) and isinstance(entry.change, int | None)
+
+
+def signed_forms(found: QuerySet[AuditEntry]) -> list[dict[str, Any]]:
+    """Give entries as they are signed and exported; of one that nobody can read, its number is all there is."""
+    # The numbers first: what is appended meanwhile is loaded, but not asked for.
+    numbers = list(found.values_list("seq", flat=True))
+    readable = {entry.seq: plain(entry) for entry in loaded(found)}
+    return [readable.get(number, {"seq": number}) for number in numbers]
 
 
 def is_genuine(entry: AuditEntry, audit_keys: Mapping[str, bytes]) -> bool:
@@ -124,7 +166,7 @@ class Entries:
 
 def entries_of(change_id: int) -> Entries:
     """Give where the record tells of a change."""
-    verified = Max("seq", filter=Q(event__in=(Event.CHANGE_VERIFIED, Event.CHANGE_LATE)))
+    verified = Max("seq", filter=Q(event__in=RECEIPTS))
     found = AuditEntry.objects.filter(change=change_id).aggregate(first=Min("seq"), last=Max("seq"), receipt=verified)
     return Entries(**found)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Max, Min, Q, QuerySet
+from django.db.models import Count, Max, Min, Q, QuerySet
 
 from hamr_portal.domain.audit import Actor, Event
 from hamr_portal.domain.chain import Walked, walk
@@ -51,7 +51,6 @@ _DECISIONS = _REFUSALS | {
     Event.SKIP_SEEN,
 }
 _CONFIRMED = (Event.APPROVAL_ASKED, Event.CHANGE_SENDING)
-_RECEIPTS = (Event.CHANGE_VERIFIED, Event.CHANGE_LATE)
 
 
 class TooMuch(Exception):
@@ -109,7 +108,7 @@ class Told:
     @property
     def receipt(self) -> AuditEntry | None:
         """Give the entry that says that it is verified."""
-        return next((entry for entry in reversed(self.entries) if entry.event in _RECEIPTS), None)
+        return next((entry for entry in reversed(self.entries) if entry.event in audit.RECEIPTS), None)
 
     @property
     def request(self) -> str:
@@ -183,24 +182,18 @@ def make(scope: Scope, *, by: Actor) -> Pack:
         # Not an entry of the change: its evidence stays the same, however often somebody takes it.
         made = audit.append(Event.PACK_MADE, by=by, data=scope.plain())
     found = _entries(scope).filter(seq__lt=made.seq).order_by("seq")
-    entries = tuple(found[:MOST_ENTRIES])
-    numbers = found.aggregate(first=Min("seq"), last=Max("seq"))
-    between = numbers["last"] - numbers["first"] + 1 - len(entries) if entries else 0
+    numbers = found.aggregate(first=Min("seq"), last=Max("seq"), count=Count("seq"))
+    between = numbers["last"] - numbers["first"] + 1 - numbers["count"] if numbers["count"] else 0
     return Pack(
         scope=scope,
         made=made,
         changes=tuple(_told(_changes(scope))),
-        entries=entries,
+        entries=tuple(audit.loaded(found)),
         left_out=between,
-        walked=_walked(entries),
+        walked=walk(audit.signed_forms(found), keys.ring().audit_keys, with_gaps=True),
         standing=integrity.standing(),
         trouble=integrity.trouble(),
     )
-
-
-def _walked(entries: Sequence[AuditEntry]) -> Walked:
-    """Verify exactly these entries."""
-    return walk(map(audit.plain, entries), keys.ring().audit_keys, with_gaps=True)
 
 
 def _enough(scope: Scope) -> None:
@@ -245,11 +238,21 @@ def _within(scope: Scope) -> dict[str, datetime]:
 
 def _told(changes: QuerySet[Change]) -> Iterator[Told]:
     """Give the story of each change, whole, and all that the record says of it."""
-    people = ("author", "approver", "closed_by", "organization", "other")
-    for change in changes.select_related(*people).order_by("pk"):
-        entries = tuple(AuditEntry.objects.filter(change=change.pk).order_by("seq"))
+    for number in list(changes.order_by("pk").values_list("pk", flat=True)):
+        change, entries = _at_once(number)
         skipped = tuple(SkipNotice.objects.filter(change=change).select_related("person").order_by("person__email"))
         yield Told(outcomes.story(change), entries, skipped)
+
+
+def _at_once(number: int) -> tuple[Change, tuple[AuditEntry, ...]]:
+    """Give a change and its entries of one moment: a move between the two would look like an edit by hand."""
+    people = ("author", "approver", "closed_by", "organization", "other")
+    found = AuditEntry.objects.filter(change=number).order_by("seq")
+    while True:
+        before = audit.entries_of(number).last
+        change, entries = Change.objects.select_related(*people).get(pk=number), tuple(audit.loaded(found))
+        if audit.entries_of(number).last == before:
+            return change, entries
 
 
 # --- how long it took -------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from enum import StrEnum
 from hashlib import sha256
 from itertools import islice, takewhile
 
-from django.db import OperationalError, connection, transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from hamr_portal.crypto import KeyRingUnusable
@@ -43,6 +43,10 @@ class Trouble(StrEnum):
     CANNOT_SIGN = "CANNOT_SIGN"
 
 
+RESTORED = frozenset({Trouble.OLDER_THAN_ANCHOR, Trouble.NOT_ITS_ANCHOR})
+"""The database is one of an earlier time: what was sent since is not on its record."""
+
+
 @dataclass(frozen=True)
 class Found:
     """A trouble, its particulars in words, and the entry at which the log is broken, where it is."""
@@ -58,11 +62,17 @@ def standing() -> LogStanding:
 
 
 def trouble() -> Found | None:
-    """Give what is wrong with the record now: what was found before and not adopted, and what a look shows."""
-    known = standing()
-    if known.trouble:
-        return Found(Trouble(known.trouble), known.detail, known.broken_seq)
-    return _at_a_glance()
+    """Give what is wrong with the record now: what was found before and not adopted, and what a look shows.
+
+    A restored backup comes first: whoever adopts what was found before it adopts the backup as well.
+    """
+    known, seen = standing(), _at_a_glance()
+    if not known.trouble:
+        return seen
+    found = Found(Trouble(known.trouble), known.detail, known.broken_seq)
+    if seen is None or seen.trouble not in RESTORED or found.trouble in RESTORED:
+        return found
+    return Found(seen.trouble, f"{seen.detail}; {found.detail}", found.broken_seq)
 
 
 def _at_a_glance() -> Found | None:
@@ -94,7 +104,7 @@ def _adoptions() -> list[AuditEntry]:
     """Give the entries with which an admin has answered for the record, as far as they are genuine."""
     ring = keys.ring().audit_keys
     entries = AuditEntry.objects.filter(event=Event.LOG_ADOPTED).order_by("seq")
-    return [entry for entry in entries if audit.is_genuine(entry, ring)]
+    return [entry for entry in audit.loaded(entries) if audit.is_genuine(entry, ring)]
 
 
 # --- verify -----------------------------------------------------------------------------------------------------
@@ -122,25 +132,10 @@ def verify_against(checkpoints: Sequence[Checkpoint], *, by: Actor, from_last: b
 
 def _entries(after: int) -> Iterator[Plain]:
     """Read on by numbers, in portions: a cursor that stays open would hold the database for as long."""
-    while numbers := list(
-        AuditEntry.objects.filter(seq__gt=after).order_by("seq").values_list("seq", flat=True)[:_AT_A_TIME]
-    ):
-        yield from _read(numbers)
-        after = numbers[-1]
-
-
-def _read(numbers: list[int]) -> list[Plain]:
-    """Read these entries; of one that was spoilt so that it cannot be read, its number is all there is."""
-    try:
-        rows = AuditEntry.objects.filter(seq__gte=numbers[0], seq__lte=numbers[-1]).order_by("seq")
-        return [audit.plain(row) for row in rows]
-    except (ValueError, TypeError, AttributeError, OperationalError) as error:
-        if isinstance(error, OperationalError) and "decode" not in str(error).lower():
-            raise
-        if len(numbers) == 1:
-            return [{"seq": numbers[0]}]
-        half = len(numbers) // 2
-        return [*_read(numbers[:half]), *_read(numbers[half:])]
+    rows = AuditEntry.objects.order_by("seq")
+    while portion := audit.signed_forms(rows.filter(seq__gt=after)[:_AT_A_TIME]):
+        yield from portion
+        after = portion[-1]["seq"]
 
 
 def verify_and_keep(*, by: Actor, whole: bool = False) -> Walked:
@@ -149,7 +144,7 @@ def verify_and_keep(*, by: Actor, whole: bool = False) -> Walked:
     A new trouble raises the alarm; where there is none, the head is anchored. Gives the first break, adopted or not.
     Raises `KeyRingUnusable`, `OSError`.
     """
-    known = standing()
+    known, head_before = standing(), audit.head()
     if whole:
         told = verify()
         came = again = told if told.broken is None else _onward(START, None)
@@ -162,7 +157,7 @@ def verify_and_keep(*, by: Actor, whole: bool = False) -> Walked:
     if whole:
         _record_verification(told, by)
     if found is not None:
-        _alarm(found, by)
+        _alarm(found, by, head_before)
         _keep(verified_at=timezone.now())
         return told
     head, begin = came.head, START if again.head.seq >= came.head.seq else again.head
@@ -227,12 +222,13 @@ def _record_verification(came: Walked, by: Actor) -> None:
         audit.append(Event.LOG_VERIFIED, by=by, outcome="BROKEN" if came.broken else "WHOLE", data=data)
 
 
-def _alarm(found: Found, by: Actor) -> None:
+def _alarm(found: Found, by: Actor, head_before: Place) -> None:
     """Put a trouble down until an admin adopts it, once, on the record as well."""
     logger.critical("audit.integrity_alarm: %s: %s", found.trouble, found.detail)
     with transaction.atomic():
         row, _ = LogStanding.objects.select_for_update().get_or_create(pk=1)
-        if row.trouble:
+        # Who adopted the log while it was gone over has answered for this; what is left is found the next time.
+        if row.trouble or any(each.seq > head_before.seq for each in _adoptions()):
             return
         row.trouble, row.detail, row.broken_seq, row.since = *astuple(found), timezone.now()
         row.save(update_fields=["trouble", "detail", "broken_seq", "since"])
@@ -244,11 +240,12 @@ def _keep(**fields: object) -> None:
 
 
 def is_due() -> bool:
-    """Tell whether it is time to verify again: after each change, and now and then."""
+    """Tell whether it is time to verify again: now and then, and after each change while there is no doubt."""
     known = standing()
     if known.verified_at is None or abs(timezone.now() - known.verified_at) >= VERIFIED_EVERY:
         return True
-    return AuditEntry.objects.filter(seq__gt=known.seq, change__isnull=False).exists()
+    # In doubt it gets no further, so that an entry of a change would be one of since then at each look.
+    return not known.trouble and AuditEntry.objects.filter(seq__gt=known.seq, change__isnull=False).exists()
 
 
 def clear(place: Place) -> None:

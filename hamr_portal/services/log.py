@@ -87,8 +87,11 @@ def page(filters: Filters, *, before: int | None = None) -> Page:
         found = found.filter(at__lte=at).exclude(at=at, seq__gte=before)
     elif before is not None:
         found = found.filter(seq__lt=before)
-    rows = list(found.order_by(*(["-at"] if by_moment else []), "-seq")[: PAGE + 1])
-    return Page(rows[:PAGE], rows[PAGE - 1].seq if len(rows) > PAGE else None)
+    ordered = found.order_by(*(["-at"] if by_moment else []), "-seq")
+    numbers = list(ordered.values_list("seq", flat=True)[: PAGE + 1])
+    rows = {row.seq: row for row in audit.loaded(AuditEntry.objects.filter(seq__in=numbers[:PAGE]))}
+    entries = [rows[number] for number in numbers[:PAGE] if number in rows]
+    return Page(entries, numbers[PAGE - 1] if len(numbers) > PAGE else None)
 
 
 def count(filters: Filters) -> int:
@@ -117,9 +120,9 @@ class Checked:
 
 
 def one(seq: int) -> Checked | None:
-    """Give an entry by its number; None where there is none."""
-    found = AuditEntry.objects.filter(seq=seq).first()
-    return checked([found])[0] if found is not None else None
+    """Give an entry by its number; None where there is none that can be read."""
+    found = audit.loaded(AuditEntry.objects.filter(seq=seq))
+    return checked(found)[0] if found else None
 
 
 def checked(entries: Sequence[AuditEntry]) -> list[Checked]:

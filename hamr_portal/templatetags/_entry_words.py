@@ -44,7 +44,7 @@ EVENTS: Mapping[str, str] = {
     Event.LOCKED_OUT: "Locked out",
     Event.LOG_VERIFIED: "Verification of the audit log",
     Event.LOG_EXPORTED: "Export of the audit log",
-    Event.LOG_CHECKPOINTED: "Checkpoint of the audit log",
+    Event.LOG_KEYS_GIVEN: "Keys of the audit log given out",
     Event.LOG_ALARM: "Audit log in doubt",
     Event.LOG_ADOPTED: "Audit log adopted",
     Event.PACK_MADE: "Evidence pack made",
@@ -110,6 +110,7 @@ _DONE = {
     Event.SIGNED_IN: "Signed in",
     Event.SIGNED_OUT: "Signed out",
     Event.LOG_EXPORTED: "Exported",
+    Event.LOG_KEYS_GIVEN: "Given out",
     Event.PACK_MADE: "Made",
 }
 """What came of an event that can come to one thing only."""

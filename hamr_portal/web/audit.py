@@ -39,6 +39,10 @@ LATE = 10 * VERIFIED_EVERY
 """After so long without verifying, the chain does not count as verified any more."""
 
 
+_DIGITS = 18
+"""So many digits fit into a number of the database; an address may hold more than Python reads."""
+
+
 @dataclass(frozen=True)
 class Chip:
     """One filter that is in use, and the address without it."""
@@ -201,7 +205,7 @@ def _page(
             "head": audit.head(),
             "late": timezone.now() - LATE,
             "trouble": found,
-            "restored": found is not None and found.trouble in adoption.RESTORED,
+            "restored": found is not None and found.trouble in integrity.RESTORED,
             "adopt_form": adopt_form or AdoptForm(auto_id="adopt_%s"),
             "adopters": [] if found is None or may(role, Action.ADOPT_LOG) else access.named(Action.ADOPT_LOG),
             **_around(shown),
@@ -221,7 +225,7 @@ def _around(shown: Sequence[log.Checked]) -> Mapping[str, Any]:
 
 
 def _number(text: str) -> int | None:
-    return min(int(text), 2**62) if text.isascii() and text.isdigit() else None
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else None
 
 
 def _chips(asked: Mapping[str, str], filters: log.Filters) -> list[Chip]:

@@ -239,6 +239,21 @@ def test_what_may_have_been_sent_since_is_unknown(
         assert entries(Event.CHANGE_RESTORED)[0].data["before"] == before
 
 
+def test_what_may_have_been_sent_is_unknown_as_well_where_another_trouble_was_found_first(simulator: Simulator) -> None:
+    change = standing(connected(simulator)[0], ChangeStatus.AWAITING_APPROVAL, needs_approval=True)
+    write(3)
+    restored(2)
+    guards.lift(connection)
+    look()
+    guards.install(connection)
+
+    adopt()
+
+    assert fresh(change).status == ChangeStatus.UNKNOWN
+    assert entries(Event.LOG_ADOPTED)[0].outcome == "OLDER_THAN_ANCHOR"
+    assert integrity.trouble() is None
+
+
 def test_what_another_moves_meanwhile_is_left_to_them(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     unconnected(simulator)
     one, other = connected(simulator, names=("beta", "beta-dr")), connected(simulator, names=("gamma", "gamma-dr"))

@@ -200,6 +200,27 @@ def test_a_change_that_was_edited_by_hand_is_told_from_its_record(simulator: Sim
     assert (after.request, after.url) == (before.request, before.url)
 
 
+def test_a_move_while_the_pack_is_made_is_no_edit_by_hand(simulator: Simulator) -> None:
+    primary, _ = changing.connected(simulator)
+    change = changing.prepared(primary)
+    scope = Scope(change=changing.fresh(change))
+    moved: list[Change] = []
+
+    def and_meanwhile(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        came = execute(sql, params, many, context)
+        if not moved and sql.startswith("SELECT") and '"hamr_portal_change"."status"' in sql:
+            moved.append(change)
+            changes.cancel(changing.fresh(change), by=changing.operator())
+        return came
+
+    with connection.execute_wrapper(and_meanwhile):
+        pack = made(scope)
+
+    assert moved
+    assert pack.changes[0].differs == []
+    assert pack.changes[0].story.change.status == ChangeStatus.CANCELLED
+
+
 def test_an_edited_entry_is_found_and_named(simulator: Simulator) -> None:
     primary, _ = changing.connected(simulator)
     change = changing.changed(primary)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from datetime import timedelta
 from threading import Event as Signal
 from typing import Any
@@ -17,7 +16,7 @@ from hamr_portal.crypto import KeyRingUnusable, create_ring
 from hamr_portal.domain.audit import Event
 from hamr_portal.domain.chain import Broken, Place
 from hamr_portal.models import AuditEntry, LogStanding, Worker, guards
-from hamr_portal.services import adoption, anchors, audit, integrity, workers
+from hamr_portal.services import adoption, anchors, audit, exports, integrity, log, workers
 from hamr_portal.services.integrity import Trouble
 from tests import factories
 
@@ -27,6 +26,16 @@ from .tampering import cut, edit, events, unguarded, write
 
 WORKER = factories.WORKER
 IS_SQLITE = connection.vendor == "sqlite"
+
+SPOILT = [
+    "at = '2026-13-45 99:00:00'",
+    "at = 'never'",
+    "at = 7",
+    "reason = CAST(x'ff' AS TEXT)",
+    "reason = x'ff'",
+    "change = 'none'",
+]
+"""What SQLite takes for a field and no entry can hold."""
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -294,9 +303,7 @@ def test_an_entry_of_a_ring_that_is_gone_is_a_break(settings: Settings) -> None:
 
 
 @pytest.mark.skipif(not IS_SQLITE, reason="PostgreSQL takes no such thing")
-@pytest.mark.parametrize(
-    "spoilt", ["at = '2026-13-45 99:00:00'", "at = 'never'", "at = 7", "reason = CAST(x'ff' AS TEXT)"]
-)
+@pytest.mark.parametrize("spoilt", SPOILT)
 def test_an_entry_that_was_spoilt_beyond_reading_is_a_break(spoilt: str) -> None:
     write(9)
     unguarded(f"UPDATE {guards.TABLE} SET {spoilt} WHERE seq = 4")
@@ -306,15 +313,35 @@ def test_an_entry_that_was_spoilt_beyond_reading_is_a_break(spoilt: str) -> None
     assert told() == (Trouble.BROKEN, "entry #4: it cannot be read")
 
 
-def test_a_database_that_is_gone_is_no_break(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.skipif(not IS_SQLITE, reason="PostgreSQL takes no such thing")
+@pytest.mark.parametrize("spoilt", SPOILT)
+def test_a_spoilt_entry_is_adopted_and_hides_no_other(spoilt: str) -> None:
+    write(9)
+    unguarded(f"UPDATE {guards.TABLE} SET {spoilt} WHERE seq = 4")
+    look()
+
+    shown = [each.entry.seq for each in log.checked(log.page(log.Filters()).entries)]
+    left = [json.loads(line).get("seq") for line in exports.lines(log.Filters(), format="jsonl", by=admin())]
+    adopt()
+    unguarded(f"UPDATE {guards.TABLE} SET {spoilt} WHERE event = '{Event.LOG_ADOPTED}'")
+
+    assert shown == [10, 9, 8, 7, 6, 5, 3, 2, 1]
+    assert left == [1, 2, 3, 5, 6, 7, 8, 9, 10, None]
+    assert log.one(4) is None
+    assert told() is None
+    look()
+    assert alarms() == ["BROKEN", "BROKEN"]
+
+
+def test_a_database_that_is_gone_is_no_break() -> None:
     write(3)
 
-    def gone(*_: Any) -> None:
-        raise OperationalError("the connection was closed") from sqlite3.OperationalError()
+    def gone(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if f'"{guards.TABLE}"."reason"' in sql:  # the entries themselves, after their numbers
+            raise OperationalError("the connection was closed")
+        return execute(sql, params, many, context)
 
-    monkeypatch.setattr(audit, "plain", gone)
-
-    with pytest.raises(OperationalError):
+    with connection.execute_wrapper(gone), pytest.raises(OperationalError):
         integrity.verify()
 
 
@@ -339,6 +366,20 @@ def test_a_standing_that_was_set_ahead_hides_nothing() -> None:
     look()
 
     assert told() is not None
+
+
+def test_a_restored_backup_is_told_behind_another_trouble_with_that() -> None:
+    write(10)
+    look()
+    cut(after=6)
+    edit(4, reason="another")
+    LogStanding.objects.update(trouble=Trouble.BROKEN, detail="entry #4: it was edited", broken_seq=4)
+
+    found = integrity.trouble()
+
+    assert found == integrity.Found(
+        Trouble.OLDER_THAN_ANCHOR, "the database is older than its anchor (#6 < #10); entry #4: it was edited", 4
+    )
 
 
 # --- adopted ----------------------------------------------------------------------------------------------------
@@ -438,6 +479,24 @@ def test_after_an_adoption_that_could_not_be_anchored_the_next_look_anchors(
     assert "the adoption is not anchored" in caplog.text
 
 
+def test_what_is_adopted_while_the_log_is_gone_over_is_not_alarmed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    write(9)
+    edit(4, reason="another")
+    look()
+    glance = integrity._at_a_glance
+
+    def and_meanwhile() -> Any:
+        monkeypatch.setattr(integrity, "_at_a_glance", glance)
+        adopt()
+        return glance()
+
+    monkeypatch.setattr(integrity, "_at_a_glance", and_meanwhile)
+    look()
+
+    assert told() is None
+    assert alarms() == ["BROKEN"]
+
+
 # --- against checkpoints from elsewhere -------------------------------------------------------------------------
 
 
@@ -488,6 +547,19 @@ def test_from_a_checkpoint_that_the_log_does_not_reach_the_whole_is_verified() -
 
 
 # --- when -------------------------------------------------------------------------------------------------------
+
+
+def test_in_doubt_it_is_due_each_interval_only(time_machine: Any) -> None:
+    time_machine.move_to("2026-11-23T10:00:00Z", tick=False)
+    write(9)
+    edit(4, reason="another")
+    write(1, change=7)
+    look()
+    soon = integrity.is_due()
+    time_machine.shift(60)
+
+    assert not soon
+    assert integrity.is_due()
 
 
 def test_it_is_due_at_first_after_a_change_and_each_interval(time_machine: Any) -> None:
