@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from django.db import DatabaseError, OperationalError, connection, transaction
+from django.db import DatabaseError, DataError, OperationalError, connection, transaction
 from django.db.models import Max, Min, Q, QuerySet
 from django.utils import timezone
 
@@ -29,6 +29,7 @@ RECEIPTS = (Event.CHANGE_VERIFIED, Event.CHANGE_LATE)
 """What says that a change is verified."""
 
 _TEXTS = tuple({*FIELDS, "hash"} - {"seq", "at", "change"})
+_AT_A_TIME = 2000
 _HEAD_LOCK = 0x48414D52  # "HAMR": one advisory lock a database, taken for the rest of the transaction
 
 
@@ -103,17 +104,30 @@ def _who(by: Actor) -> dict[str, str]:
     }
 
 
+def _numbers(found: QuerySet[AuditEntry]) -> list[int]:
+    return list(found.values_list("seq", flat=True))
+
+
 def loaded(found: QuerySet[AuditEntry]) -> list[AuditEntry]:
-    """Load entries, but those that were spoilt so that nobody can read them: SQLite keeps anything in any field."""
+    """Load entries, but those that were spoilt so that nobody can read them.
+
+    SQLite keeps anything in any field, and PostgreSQL keeps moments that Python does not know.
+    """
+    rows = _all_of(found)
+    if rows is None:
+        one_by_one = (_all_of(AuditEntry.objects.filter(seq=number)) for number in _numbers(found))
+        rows = [row for alone in one_by_one for row in alone or ()]
+    return [row for row in rows if _is_readable(row)]
+
+
+def _all_of(found: QuerySet[AuditEntry]) -> list[AuditEntry] | None:
+    """Load entries; None where one of them cannot be loaded."""
     try:
-        rows = list(found)
-    except (ValueError, TypeError, AttributeError, OperationalError) as error:
+        return list(found)
+    except (ValueError, TypeError, AttributeError, DataError, OperationalError) as error:
         if isinstance(error, OperationalError) and "decode" not in str(error).lower():
             raise
-        numbers = list(found.values_list("seq", flat=True))
-        alone = [AuditEntry.objects.filter(seq=number) for number in numbers] if len(numbers) > 1 else []
-        rows = [row for each in alone for row in loaded(each)]
-    return [row for row in rows if _is_readable(row)]
+        return None
 
 
 def _is_readable(entry: AuditEntry) -> bool:
@@ -123,10 +137,22 @@ def _is_readable(entry: AuditEntry) -> bool:
 
 def signed_forms(found: QuerySet[AuditEntry]) -> list[dict[str, Any]]:
     """Give entries as they are signed and exported; of one that nobody can read, its number is all there is."""
+    rows = _all_of(found)
+    if rows is not None and all(map(_is_readable, rows)):
+        return [plain(row) for row in rows]
     # The numbers first: what is appended meanwhile is loaded, but not asked for.
-    numbers = list(found.values_list("seq", flat=True))
+    numbers = _numbers(found)
     readable = {entry.seq: plain(entry) for entry in loaded(found)}
     return [readable.get(number, {"seq": number}) for number in numbers]
+
+
+def signed_after(seq: int) -> Iterator[dict[str, Any]]:
+    """Give all that follows, as it is signed, in portions: a cursor that stays open would hold the database as long."""
+    rows = AuditEntry.objects.order_by("seq")
+    is_last = False
+    while not is_last and (portion := signed_forms(rows.filter(seq__gt=seq)[:_AT_A_TIME])):
+        yield from portion
+        seq, is_last = portion[-1]["seq"], len(portion) < _AT_A_TIME
 
 
 def is_genuine(entry: AuditEntry, audit_keys: Mapping[str, bytes]) -> bool:

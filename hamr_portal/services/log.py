@@ -103,9 +103,10 @@ def count(filters: Filters) -> int:
 
 
 class State(StrEnum):
-    """Whether an entry is as it was written."""
+    """Whether an entry is as it was written; a loose one is, but not what stands before it."""
 
     WHOLE = "WHOLE"
+    LOOSE = "LOOSE"
     BROKEN = "BROKEN"
     NOT_CHECKED = "NOT_CHECKED"
 
@@ -125,6 +126,11 @@ def one(seq: int) -> Checked | None:
     return checked(found)[0] if found else None
 
 
+def is_kept(seq: int) -> bool:
+    """Tell whether there is an entry of this number, be it one that nobody can read."""
+    return AuditEntry.objects.filter(seq=seq).exists()
+
+
 def checked(entries: Sequence[AuditEntry]) -> list[Checked]:
     """Hold each entry against its hash, and against the one before it."""
     try:
@@ -138,15 +144,17 @@ def checked(entries: Sequence[AuditEntry]) -> list[Checked]:
 
 def _checked(entry: AuditEntry, before: Mapping[int, str], known: Mapping[str, bytes]) -> Checked:
     number = entry.seq - 1
-    if number and number not in before:
-        return Checked(entry, State.BROKEN, f"entry {number}, on which it followed, is missing")
-    came = walk([audit.plain(entry)], known, after=Place(number, before[number]) if number else START)
-    if came.broken is None:
-        return Checked(entry, State.WHOLE)
-    follows = not number or before[number] == entry.previous
-    return Checked(
-        entry, State.NOT_CHECKED if follows and entry.key_id not in known else State.BROKEN, came.broken.what
-    )
+    there = before.get(number) if number else START.hash
+    alone = walk([audit.plain(entry)], known, after=Place(number, entry.previous)).broken
+    gap = ""
+    if there is None:
+        gap = f"entry {number}, on which it followed, is missing"
+    elif there != entry.previous:
+        gap = f"it does not follow on entry {number} as that is now"
+    if alone is None:
+        return Checked(entry, State.LOOSE if gap else State.WHOLE, gap)
+    state = State.NOT_CHECKED if not gap and entry.key_id not in known else State.BROKEN
+    return Checked(entry, state, "; ".join(filter(None, [gap, alone.what])))
 
 
 def _beginning(day: date) -> datetime:

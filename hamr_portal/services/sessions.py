@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
 from threading import Lock
@@ -81,10 +82,12 @@ def locked_out(*, by: Actor) -> None:
 
 
 def _record(event: Event, by: Actor) -> None:
+    counts = left_out.take()
     try:
         with transaction.atomic():
-            audit.append(event, by=by)
+            audit.append(event, by=by, data={"not_recorded": counts} if counts else {})
     except DatabaseError as error:
+        _put_back(counts)
         _not_recorded(event, error)
 
 
@@ -110,9 +113,13 @@ def _appended(event: Event, by: Actor, outcome: str) -> bool:
                 transaction.set_rollback(True)
     finally:
         if not stays:
-            for missed, count in counts.items():
-                left_out.add(Event(missed), count)
+            _put_back(counts)
     return stays
+
+
+def _put_back(counts: Mapping[str, int]) -> None:
+    for missed, count in counts.items():
+        left_out.add(Event(missed), count)
 
 
 def _has_room(event: Event, by: Actor, *, before: int | None = None) -> bool:

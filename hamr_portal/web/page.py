@@ -15,7 +15,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from hamr_portal.domain.people import Action, may
 from hamr_portal.models import Change, Person, SkipNotice
-from hamr_portal.services import integrity, overview, pulse
+from hamr_portal.services import chain_states, integrity, overview, pulse
 
 from .access import named, nothing_done, public
 from .errors import theme_of
@@ -49,6 +49,7 @@ def frame(request: HttpRequest) -> dict[str, Any]:
             "waiting": cache(Change.objects.waiting().count),
             "skipped": cache(partial(_skipped, person)),
             "record": cache(integrity.standing),
+            "log_whole_from": cache(chain_states.whole_from),
             "reads_log": may(person.held_role, Action.READ_LOG),
             "adopts_log": may(person.held_role, Action.ADOPT_LOG),
         }

@@ -22,26 +22,31 @@ from tests import factories
 
 from .changing import admin
 from .records import entries
-from .tampering import cut, edit, events, unguarded, write
+from .tampering import cut, edit, events, shown, unguarded, write
 
 WORKER = factories.WORKER
 IS_SQLITE = connection.vendor == "sqlite"
 
-SPOILT = [
-    "at = '2026-13-45 99:00:00'",
-    "at = 'never'",
-    "at = 7",
-    "reason = CAST(x'ff' AS TEXT)",
-    "reason = x'ff'",
-    "change = 'none'",
-]
-"""What SQLite takes for a field and no entry can hold."""
+SPOILT = (
+    [
+        "at = '2026-13-45 99:00:00'",
+        "at = 'never'",
+        "at = 7",
+        "reason = CAST(x'ff' AS TEXT)",
+        "reason = x'ff'",
+        "change = 'none'",
+    ]
+    if IS_SQLITE
+    else ["at = 'infinity'", "at = '20000-01-01'"]
+)
+"""What the database takes for a field and no entry can hold."""
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def look() -> None:
-    """Look after the record, as a worker does."""
+    """Look after the record, as a worker does each interval."""
+    LogStanding.objects.update(verified_at=None)
     integrity.verify_and_keep(by=WORKER)
 
 
@@ -55,7 +60,7 @@ def alarms() -> list[str]:
 
 
 def adopt(reason: str = "The disk was restored") -> None:
-    adoption.adopt(by=admin(), reason=reason)
+    adoption.adopt(by=admin(), reason=reason, seen=shown())
 
 
 # --- whole ------------------------------------------------------------------------------------------------------
@@ -268,7 +273,62 @@ def test_an_anchor_file_that_cannot_be_read_is_a_trouble(settings: Settings) -> 
     look()
 
     assert told() == (Trouble.ANCHOR_UNREADABLE, f"{settings.ANCHOR_FILE} cannot be read (Is a directory)")
-    assert alarms() == ["ANCHOR_UNREADABLE"]
+    assert alarms() == []
+    settings.ANCHOR_FILE.rmdir()
+    assert told() is None
+
+
+def test_an_anchor_file_that_was_emptied_is_a_trouble(settings: Settings) -> None:
+    write(3)
+    look()
+    settings.ANCHOR_FILE.write_bytes(b"")
+    cut(after=2)
+
+    look()
+
+    assert told() == (
+        Trouble.NO_GENUINE_ANCHOR,
+        f"{settings.ANCHOR_FILE} holds nothing that was signed with a key of this installation",
+    )
+    assert alarms() == ["NO_GENUINE_ANCHOR"]
+
+
+def test_a_copy_of_an_older_anchor_hides_no_cut(settings: Settings) -> None:
+    write(3)
+    look()
+    older = settings.ANCHOR_FILE.read_bytes()
+    write(3)
+    look()
+    with settings.ANCHOR_FILE.open("ab") as file:
+        file.write(older)
+
+    cut(after=4)
+
+    assert told() == (Trouble.OLDER_THAN_ANCHOR, "the database is older than its anchor (#4 < #6)")
+
+
+def test_an_adoption_with_the_clock_ahead_excuses_no_later_cut(time_machine: Any) -> None:
+    time_machine.move_to("2027-09-01T10:00:00Z", tick=False)
+    by = admin()
+    write(5)
+    look()
+    cut(after=4)
+    adoption.adopt(by=by, reason="Restored, with the clock ahead", seen=shown())
+    time_machine.move_to("2026-11-23T10:00:00Z", tick=False)
+    write(4)
+    look()
+    adopted_and_whole = told()
+
+    cut(after=7)
+
+    assert adopted_and_whole is None
+    assert told() == (Trouble.OLDER_THAN_ANCHOR, "the database is older than its anchor (#7 < #9)")
+
+
+def test_a_word_that_nobody_put_down_is_a_break() -> None:
+    LogStanding.objects.create(pk=1, trouble="X", detail="whatever")
+
+    assert told() == (Trouble.BROKEN, "whatever")
 
 
 def test_a_missing_ring_is_a_trouble_until_it_is_back(settings: Settings) -> None:
@@ -302,7 +362,6 @@ def test_an_entry_of_a_ring_that_is_gone_is_a_break(settings: Settings) -> None:
     assert found.detail.endswith("which is not known here")
 
 
-@pytest.mark.skipif(not IS_SQLITE, reason="PostgreSQL takes no such thing")
 @pytest.mark.parametrize("spoilt", SPOILT)
 def test_an_entry_that_was_spoilt_beyond_reading_is_a_break(spoilt: str) -> None:
     write(9)
@@ -313,7 +372,6 @@ def test_an_entry_that_was_spoilt_beyond_reading_is_a_break(spoilt: str) -> None
     assert told() == (Trouble.BROKEN, "entry #4: it cannot be read")
 
 
-@pytest.mark.skipif(not IS_SQLITE, reason="PostgreSQL takes no such thing")
 @pytest.mark.parametrize("spoilt", SPOILT)
 def test_a_spoilt_entry_is_adopted_and_hides_no_other(spoilt: str) -> None:
     write(9)
@@ -426,6 +484,36 @@ def test_another_break_is_alarmed_before_it_among_it_and_after_it(seq: int) -> N
     assert alarms() == ["BROKEN", "BROKEN"]
 
 
+def test_what_more_is_wrong_than_was_adopted_is_named() -> None:
+    write(9)
+    edit(4, reason="another")
+    look()
+    adopt()
+    look()
+
+    unguarded(f"DELETE FROM {guards.TABLE} WHERE seq = %s", 7)
+    look()
+
+    assert told() == (
+        Trouble.BROKEN,
+        "entry #4: its content is not what was signed; touched since it was adopted in entry #11; "
+        "entry #8: it comes after entry 6: one is missing, twice there, or out of order",
+    )
+
+
+def test_between_two_rounds_only_what_is_new_is_gone_over() -> None:
+    write(5)
+    look()
+    edit(2, reason="another")
+
+    integrity.verify_and_keep(by=WORKER)
+    unseen = told()
+    look()
+
+    assert unseen is None
+    assert alarms() == ["BROKEN"]
+
+
 def test_an_adoption_that_was_edited_adopts_nothing() -> None:
     write(9)
     edit(4, reason="another")
@@ -513,6 +601,16 @@ def test_checkpoints_from_elsewhere_tell_what_was_cut_off_and_raise_no_alarm() -
     assert told() is None
 
 
+def test_a_break_that_is_seen_without_checkpoints_raises_the_alarm_as_well() -> None:
+    write(5)
+    made = anchors.checkpoint(audit.head())
+    edit(3, reason="another")
+
+    integrity.verify_against([made], by=admin())
+
+    assert alarms() == ["BROKEN"]
+
+
 def test_from_the_last_checkpoint_on_only_what_follows_is_verified() -> None:
     write(4)
     first, last = anchors.checkpoint(Place(1, AuditEntry.objects.get(seq=1).hash)), anchors.checkpoint(audit.head())
@@ -593,7 +691,7 @@ def test_a_worker_verifies_and_anchors_and_raises_the_alarm() -> None:
     beat()
     anchored = anchors.newest()
     edit(2, reason="another")
-    write(1, change=7)
+    LogStanding.objects.update(verified_at=None)
     beat()
     beat()
 
