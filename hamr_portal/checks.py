@@ -106,6 +106,12 @@ def _ring_opens_every_key() -> Iterator[CheckMessage]:
 
 
 def _record_is_beyond_doubt() -> Iterator[CheckMessage]:
+    if integrity.standing().seq and not settings.ANCHOR_FILE.exists():
+        # No trouble: a second machine, or a new container, has none until its worker has put one there.
+        hint = (
+            f"Keep {settings.ANCHOR_FILE} where it outlives the database. Was it there yesterday? Then ask who took it."
+        )
+        yield Warning("This machine has no anchor of the audit log.", hint=hint, id="portal.W020")
     found = integrity.trouble()
     if found is None or found.trouble is Trouble.CANNOT_SIGN:  # that one is told with the ring
         return

@@ -179,6 +179,21 @@ def test_a_log_that_is_older_than_its_anchor_is_a_warning_that_says_who_can_adop
     assert "an admin adopts it on /audit/" in warning.hint
 
 
-def warnings_about_the_record() -> list[CheckMessage]:
+@pytest.mark.django_db(transaction=True)
+def test_a_machine_without_an_anchor_is_told_once_the_log_was_anchored(settings: Settings):
+    write(5)
+    before = warnings_about_the_record("portal.W020")
+    integrity.verify_and_keep(by=factories.WORKER)
+    anchored = warnings_about_the_record("portal.W020")
+
+    settings.ANCHOR_FILE.unlink()
+
+    assert before == anchored == []
+    (warning,) = warnings_about_the_record("portal.W020")
+    assert warning.hint is not None
+    assert str(settings.ANCHOR_FILE) in warning.hint
+
+
+def warnings_about_the_record(id_: str = "portal.W009") -> list[CheckMessage]:
     messages = run_checks(tags=[checks.INSTALLATION], include_deployment_checks=True)
-    return [message for message in messages if message.id == "portal.W009"]
+    return [message for message in messages if message.id == id_]

@@ -73,7 +73,7 @@ class Event(StrEnum):
 
     LOG_VERIFIED = "audit.verified"
     LOG_EXPORTED = "audit.exported"
-    LOG_CHECKPOINTED = "audit.checkpointed"
+    LOG_KEYS_GIVEN = "audit.keys_given"
     LOG_ALARM = "audit.integrity_alarm"
     LOG_ADOPTED = "chain.restored"
     PACK_MADE = "audit.evidence_pack_made"

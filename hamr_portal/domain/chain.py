@@ -202,7 +202,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if came.broken is not None:
         sys.stdout.write(f"Entry {came.broken.seq}: {came.broken.what}. {came.entries} entries before it are whole.\n")
         return 1
-    if counted and counted[0] != came.entries:
+    if not counted:
+        sys.stdout.write(f"The last line, which counts the entries, is missing. {came.entries} are there and whole.\n")
+        return 1
+    if counted[0] != came.entries:
         sys.stdout.write(f"The last line counts {counted[0]} entries, and {came.entries} are there. Those are whole.\n")
         return 1
     sys.stdout.write(f"{came.entries} entries are whole, up to entry {came.head.seq}, hash {came.head.hash}.\n")

@@ -40,7 +40,7 @@ _SIGN_IN = (
     *(Event.SIGNED_IN, Event.SIGNED_OUT, Event.STEPPED_UP, Event.SESSIONS_ENDED),
     *(Event.SIGN_IN_FAILED, Event.LOCKED_OUT),
 )
-_EXPORTS = (Event.LOG_EXPORTED, Event.PACK_MADE)
+_EXPORTS = (Event.LOG_EXPORTED, Event.LOG_KEYS_GIVEN, Event.PACK_MADE)
 
 
 def _of(*families: str) -> tuple[Event, ...]:

@@ -16,6 +16,7 @@ RESERVED_NAMES = frozenset({"new", "verify"})
 """Words that are paths below /organizations/."""
 
 KEY = re.compile(r"[0-9A-Za-z_-]{16,128}")
+_IN_TEXT = re.compile(r"(?<![0-9a-z])(?:[0-9a-f]{32}|[0-9a-f]{40})(?![0-9a-z])", re.IGNORECASE)
 """What an API key or application key may look like; a key that is no header value would end up in an error text."""
 
 
@@ -161,3 +162,8 @@ def site_of_datacenter(datacenter: str) -> str:
         if text.endswith(ending):
             return text.removesuffix(ending) + site_ending
     return text
+
+
+def holds_a_key(text: str) -> bool:
+    """Tell whether a text holds what looks like one of Datadog's keys: 32 or 40 hexadecimal digits."""
+    return _IN_TEXT.search(text) is not None

@@ -78,6 +78,8 @@ _PROBLEMS: Mapping[Problem, str] = {
     Problem.TICKET_MISSING: "--ticket is missing; it has to look like {pattern}.",
     Problem.TICKET_MALFORMED: "--ticket has to look like {pattern}, and have at most {longest_ticket} characters.",
     Problem.REASON_MISSING: "--reason is missing: say why, it goes on the record.",
+    Problem.KEY_IN_REASON: "--reason holds what looks like a key; it would stay on the record. Leave it out.",
+    Problem.KEY_IN_TICKET: "--ticket holds what looks like a key; it would stay on the record. Leave it out.",
     Problem.REASON_TOO_LONG: "--reason is longer than {longest_reason} characters.",
     Problem.OVERRIDE_MISSING: "A check above needs --override.",
     Problem.NAME_MISSING: "--confirm is missing: repeat the name, {name}.",

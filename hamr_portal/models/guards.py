@@ -17,6 +17,8 @@ _SQLITE = {
 WHEN NEW.seq IS NOT coalesce((SELECT max(seq) FROM {TABLE}), 0) + 1
   OR NEW.previous IS NOT coalesce((SELECT hash FROM {TABLE} ORDER BY seq DESC LIMIT 1), '{BEGINNING}')
   OR length(NEW.hash) IS NOT 64 OR NEW.hash GLOB '*[^0-9a-f]*' OR NEW.hash IS NEW.previous
+  OR NEW.at NOT GLOB '[12][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9] [0-2][0-9]:[0-5][0-9]:[0-5][0-9]*'
+  OR typeof(NEW.at) IS NOT 'text'
   OR EXISTS (SELECT 1 FROM {TABLE} WHERE rowid = NEW.rowid)
 BEGIN SELECT RAISE(ABORT, 'an audit entry follows on the last one'); END""",
     "audit_guard_place": f"""CREATE TRIGGER audit_guard_place AFTER INSERT ON {TABLE}
@@ -39,7 +41,8 @@ BEGIN
   SELECT seq, hash INTO last_seq, last_hash FROM {TABLE} ORDER BY seq DESC LIMIT 1;
   IF NEW.seq IS DISTINCT FROM coalesce(last_seq, 0) + 1
     OR NEW.previous IS DISTINCT FROM coalesce(last_hash, '{BEGINNING}')
-    OR (NEW.hash ~ '^[0-9a-f]{{64}}$') IS NOT TRUE OR NEW.hash = NEW.previous THEN
+    OR (NEW.hash ~ '^[0-9a-f]{{64}}$') IS NOT TRUE OR NEW.hash = NEW.previous
+    OR (NEW.at BETWEEN '1970-01-01' AND '9999-12-30') IS NOT TRUE THEN
     RAISE EXCEPTION 'an audit entry follows on the last one' USING ERRCODE = 'check_violation';
   END IF;
   RETURN NEW;
@@ -107,18 +110,40 @@ def lift(connection: BaseDatabaseWrapper) -> None:
 
 
 def missing(connection: BaseDatabaseWrapper) -> list[str]:
-    """Give the names of the guards that are not there exactly as they are shipped."""
+    """Give the names of the guards that are not there exactly as they are shipped, and of triggers and rules that
+    nobody shipped: one of those could swallow entries.
+    """
     if connection.vendor == "sqlite":
         with connection.cursor() as cursor:
             cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = %s", [TABLE])
             there = dict(cursor.fetchall())
-        return sorted(name for name, statement in _SQLITE.items() if there.get(name) != statement)
+        absent = [name for name, statement in _SQLITE.items() if there.get(name) != statement]
+        return sorted(absent) + _strange(set(there) - set(_SQLITE))
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT t.tgname, t.tgtype FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid "
-            "WHERE t.tgrelid = to_regclass(%s) AND t.tgenabled = 'A' AND t.tgqual IS NULL AND t.tgattr::text = '' "
-            "AND p.proname = %s AND p.prosrc = %s AND p.proconfig = ARRAY[%s]",
-            [TABLE, _FUNCTION, _BODY, f"search_path={_schema(connection)}, pg_temp"],
+            "SELECT t.tgname, t.tgtype, t.tgenabled = 'A' AND t.tgqual IS NULL AND t.tgattr::text = '' "
+            "AND p.proname = %s AND p.prosrc = %s AND p.proconfig = ARRAY[%s] "
+            "FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid "
+            "WHERE t.tgrelid = to_regclass(%s) AND NOT t.tgisinternal "
+            "UNION ALL SELECT r.rulename, 0, false FROM pg_rewrite r WHERE r.ev_class = to_regclass(%s)",
+            [_FUNCTION, _BODY, f"search_path={_schema(connection)}, pg_temp", TABLE, TABLE],
         )
-        there = dict(cursor.fetchall())
-    return sorted(name for name, (_, _, kind) in _POSTGRESQL.items() if there.get(name) != kind)
+        rows = cursor.fetchall()
+    whole = {name: kind for name, kind, is_whole in rows if is_whole}
+    absent = [name for name, (_, _, kind) in _POSTGRESQL.items() if whole.get(name) != kind]
+    return sorted(absent) + _strange({name for name, _, _ in rows} - set(_POSTGRESQL))
+
+
+def _strange(names: set[str]) -> list[str]:
+    return [f"{name} (not shipped)" for name in sorted(names)]
+
+
+def dropped(connection: BaseDatabaseWrapper) -> list[str]:
+    """Give the names of the guards that are not there at all: no older version's, but taken away."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute("SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = %s", [TABLE])
+        else:
+            cursor.execute("SELECT tgname FROM pg_trigger WHERE tgrelid = to_regclass(%s)", [TABLE])
+        there = {name for (name,) in cursor.fetchall()}
+    return sorted(set(_SQLITE if connection.vendor == "sqlite" else _POSTGRESQL) - there)

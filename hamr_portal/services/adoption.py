@@ -16,15 +16,12 @@ from hamr_portal.domain.changes import ChangeStatus, Move
 from hamr_portal.domain.people import Action
 from hamr_portal.models import Change, LogStanding, Snapshot, guards
 
-from . import anchors, audit, integrity
-from .integrity import Trouble
+from . import adopted, anchors, audit, integrity
+from .integrity import Found
 from .moves import AlreadyMoved, move
 from .people import entitled
 
 logger = logging.getLogger(__name__)
-
-RESTORED = frozenset({Trouble.OLDER_THAN_ANCHOR, Trouble.NOT_ITS_ANCHOR})
-"""The database is one of an earlier time: what was sent since is not on its record."""
 
 
 class NothingToAdopt(Exception):
@@ -39,11 +36,17 @@ class ReasonMissing(Exception):
     """It is not said why the record is as it is."""
 
 
-def adopt(*, by: Actor, reason: str) -> None:
+class LookAgain(Exception):
+    """Something else is wrong with the record than was shown. Next: look at what is, then answer for that."""
+
+
+def adopt(*, by: Actor, reason: str, seen: str) -> None:
     """Take the record as it is from here on, for a reason, on the record; changes are possible again.
 
-    After a restored backup every status is read anew, and what was open is unknown: it may have been sent since.
-    Raises `NotAllowed`, `ReasonMissing`, `NothingToAdopt`, `GuardsMissing`, `AnchorsUnreadable`, `CannotSign`.
+    `seen` is what the page has shown (`integrity.seen_as`): nobody answers for what they have not seen. After a
+    restored backup every status is read anew, and what was open is unknown: it may have been sent since.
+    Raises `NotAllowed`, `ReasonMissing`, `NothingToAdopt`, `GuardsMissing`, `LookAgain`, `AnchorsUnreadable`,
+    `CannotSign`.
     """
     entitled(by, Action.ADOPT_LOG)
     if not reason.strip():
@@ -54,12 +57,16 @@ def adopt(*, by: Actor, reason: str) -> None:
     missing = guards.missing(connection)
     if missing:
         raise GuardsMissing(", ".join(missing))
+    if not found.broken_seq:
+        found = _whole(found)
+    if integrity.seen_as(found) != seen:
+        raise LookAgain
     head = audit.head()
     data = {"trouble": found.trouble, "detail": found.detail, "head": asdict(head), **_anchor()}
-    if found.trouble in RESTORED:
+    if found.trouble in integrity.RESTORED:
         _forget_the_present(by)
     if found.broken_seq:
-        data |= {"broken": found.broken_seq, "digest": integrity.digest(found.broken_seq, head.seq)}
+        data |= {"broken": found.broken_seq, "digest": adopted.digest(found.broken_seq, head.seq)}
     with transaction.atomic():
         LogStanding.objects.select_for_update().get_or_create(pk=1)
         entry = audit.append(Event.LOG_ADOPTED, by=by, reason=reason, outcome=found.trouble, data=data)
@@ -71,10 +78,18 @@ def adopt(*, by: Actor, reason: str) -> None:
         logger.critical("the adoption is not anchored: %s", error)
 
 
+def _whole(found: Found) -> Found:
+    """Give a trouble with what it hides. Raises `CannotSign`."""
+    try:
+        return integrity.look_behind(found)
+    except KeyRingUnusable as error:
+        raise audit.CannotSign(str(error)) from None
+
+
 def _anchor() -> dict[str, Any]:
     """Give the anchor that the record is adopted in spite of. Raises `AnchorsUnreadable`."""
     try:
-        anchor = anchors.newest()
+        anchor = integrity.contradicting() or anchors.newest()
     except anchors.NoneGenuine:
         return {}
     except KeyRingUnusable as error:

@@ -13,7 +13,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import Error as DatabaseError
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from hamr_portal.domain.audit import Actor, Event
@@ -27,7 +27,7 @@ from . import audit, conditions, connections, previews, readings, reconciliation
 from .conditions import LONGEST_REASON, LONGEST_TICKET, Ready, Words
 from .moves import AlreadyMoved, move, once_more, tell
 from .previews import Link, Sight, Wish
-from .refusals import Blocked, Busy, Incomplete, Problem, on_record
+from .refusals import Blocked, Busy, Incomplete, on_record
 
 logger = logging.getLogger(__name__)
 
@@ -153,7 +153,7 @@ def skip_approval(change: Change, *, by: Actor, typed_name: str, reason: str) ->
     with on_record(by, change.organization, change), _blocked_by_the_database(change):
         conditions.its_author(change, by)
         _still_waiting(change, by)
-        conditions.named(change, typed_name, *_needed(reason))
+        conditions.named(change, typed_name, *conditions.wrong_with(reason))
         ready = conditions.as_confirmed(change, by=by, action=conditions.action_of(change))
         skipped = {"skip_reason": sanitized(reason, LONGEST_REASON), "also": lambda: _tell_the_skipped(change)}
         since = _announce(change, Move.SKIP_APPROVAL, ready, by, said=reason, **skipped)
@@ -164,7 +164,10 @@ def _announce(change: Change, by_way_of: Move, ready: Ready, by: Actor, *, said:
     """Commit who is about to send what, and why: from here on it is SENDING. Gives the monotonic moment before."""
     since = time.monotonic()
     _commit(change, by_way_of, ready, by, said=said, sent_at=timezone.now(), **fields)
-    # A database that is gone by now would not take the outcome either: then nothing is sent.
+    # A database that is gone by now would not take the outcome either: then nothing is sent. SQLite would give what
+    # was committed to a file that somebody has taken away meanwhile; a new connection finds what is there.
+    if connection.vendor == "sqlite":
+        connection.close()
     once_more(change.refresh_from_db)
     return since
 
@@ -300,14 +303,8 @@ def _still_waiting(change: Change, by: Actor) -> None:
         raise AlreadyMoved(f"change {change.pk} does not wait any more")
 
 
-def _needed(reason: str) -> list[Problem]:
-    if not reason.strip():
-        return [Problem.REASON_MISSING]
-    return [Problem.REASON_TOO_LONG] if len(reason) > LONGEST_REASON else []
-
-
 def _said(reason: str) -> None:
-    problems = _needed(reason)
+    problems = conditions.wrong_with(reason)
     if problems:
         raise Incomplete(*problems)
 

@@ -12,12 +12,13 @@ from django.utils import timezone
 from hamr_portal.domain.audit import Actor
 from hamr_portal.domain.changes import Again, ChangeStatus, What
 from hamr_portal.domain.connections import View
+from hamr_portal.domain.organizations import holds_a_key
 from hamr_portal.domain.people import Action
 from hamr_portal.domain.previews import Check, Weight, refusing
 from hamr_portal.models import Change, Organization, Person
 from hamr_portal.models.changes import ChangeQuerySet
 
-from . import people, previews
+from . import integrity, people, previews
 from .moves import AlreadyMoved
 from .previews import Link, Sight, Wish
 from .refusals import Busy, Changed, Forbidden, Incomplete, LookAgain, NotAllowed, OwnChange, Problem, SidesChanged
@@ -101,13 +102,19 @@ def of_this_preview(change: Change, words: Words, by: Actor) -> None:
 def complete(change: Change, words: Words) -> None:
     """Say everything that is missing or wrong in what was typed, at once. Raises `Incomplete`."""
     problems = list(_ticket_problems(words.ticket.strip()))
-    if not words.reason.strip():
-        problems.append(Problem.REASON_MISSING)
-    elif len(words.reason) > LONGEST_REASON:
-        problems.append(Problem.REASON_TOO_LONG)
+    problems += wrong_with(words.reason)
     if change.needs_override and not words.override:
         problems.append(Problem.OVERRIDE_MISSING)
     named(change, words.typed_name, *problems)
+
+
+def wrong_with(reason: str) -> list[Problem]:
+    """Say what is missing or wrong in a reason; what looks like a key would stay on the record for ever."""
+    if not reason.strip():
+        return [Problem.REASON_MISSING]
+    if holds_a_key(reason):
+        return [Problem.KEY_IN_REASON]
+    return [Problem.REASON_TOO_LONG] if len(reason) > LONGEST_REASON else []
 
 
 def named(change: Change, typed_name: str, *problems: Problem) -> None:
@@ -125,7 +132,9 @@ def named(change: Change, typed_name: str, *problems: Problem) -> None:
 
 def _ticket_problems(ticket: str) -> Iterator[Problem]:
     pattern = settings.TICKET_PATTERN
-    if pattern.pattern and not ticket:
+    if holds_a_key(ticket):
+        yield Problem.KEY_IN_TICKET
+    elif pattern.pattern and not ticket:
         yield Problem.TICKET_MISSING
     elif len(ticket) > LONGEST_TICKET or (pattern.pattern and not pattern.fullmatch(ticket)):
         yield Problem.TICKET_MALFORMED
@@ -171,9 +180,11 @@ def as_confirmed(change: Change, *, by: Actor, action: Action) -> Ready:
 def clear(change: Change, ready: Ready, by: Actor) -> None:
     """Hold what could have come between, in the transaction that commits: roles, settings, pairs, other changes.
 
-    Raises `NotAllowed`, `Busy`, `SidesChanged`.
+    Raises `NotAllowed`, `Busy`, `SidesChanged`; the last where the record came into doubt meanwhile, too.
     """
     entitled(by, ready.action)
+    if integrity.trouble() is not None:
+        raise SidesChanged(checks=[Check.LOG_IN_DOUBT.name])
     if not Person.objects.who_may(action_of(change)).filter(pk=change.author_id).exists():
         raise NotAllowed(f"{change.author.email}, who asked for it, may not change a status any more.")
     rows = Organization.objects.select_for_update(no_key=True).filter(pk__in=change.sides).order_by("pk")

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Max, Min, Q, QuerySet
+from django.db.models import Count, Max, Min, Q, QuerySet
 
 from hamr_portal.domain.audit import Actor, Event
 from hamr_portal.domain.chain import Walked, walk
 from hamr_portal.domain.changes import What
 from hamr_portal.domain.previews import Noticed, Weight
-from hamr_portal.models import AuditEntry, Change, LogLine, LogStanding, Organization, Pair, SkipNotice
+from hamr_portal.models import AuditEntry, Change, LogLine, Organization, Pair, SkipNotice
 
-from . import audit, integrity, keys, outcomes
-from .integrity import Found
+from . import audit, chain_states, keys, outcomes, signed, signed_changes
+from .chain_states import ChainState
 from .outcomes import Story
+from .signed import Held
 
 MOST_ENTRIES = 3000
 """So many entries a pack holds at most: beyond that it is no page to read, and an export serves better."""
@@ -50,8 +50,7 @@ _DECISIONS = _REFUSALS | {
     Event.CHANGE_RESOLVED,
     Event.SKIP_SEEN,
 }
-_CONFIRMED = (Event.APPROVAL_ASKED, Event.CHANGE_SENDING)
-_RECEIPTS = (Event.CHANGE_VERIFIED, Event.CHANGE_LATE)
+_LARGEST = 2**63 - 1
 
 
 class TooMuch(Exception):
@@ -80,21 +79,26 @@ class Scope:
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a change, when it was, and how many seconds after the step before and after the first one."""
+    """One step of a change, when it was and whether that is signed, and how many seconds after the step before and
+    after the first one.
+    """
 
     name: str
     at: datetime
+    is_signed: bool
     after_last: float | None
     after_first: float
 
 
 @dataclass(frozen=True)
 class Told:
-    """What a pack tells of one change: its story, and what the record says of it."""
+    """What a pack tells of one change: its story as it was signed, what else the record says, and what differs."""
 
     story: Story
     entries: tuple[AuditEntry, ...]
     skipped: tuple[SkipNotice, ...]
+    held: Held
+    genuine: tuple[AuditEntry, ...]
 
     @property
     def decisions(self) -> list[AuditEntry]:
@@ -103,23 +107,23 @@ class Told:
 
     @property
     def confirmed(self) -> AuditEntry | None:
-        """Give the entry that says who confirmed it, and what."""
-        return next((entry for entry in self.entries if entry.event in _CONFIRMED), None)
+        """Give the entry that says who confirmed it, and what, where that is as it was written."""
+        return signed.first(self.genuine, *signed.CONFIRMED)
 
     @property
     def receipt(self) -> AuditEntry | None:
-        """Give the entry that says that it is verified."""
-        return next((entry for entry in reversed(self.entries) if entry.event in _RECEIPTS), None)
+        """Give the entry that says that it is verified, where that is as it was written."""
+        return signed.first(reversed(self.genuine), *audit.RECEIPTS)
 
     @property
     def request(self) -> str:
         """Give the body of the request as it was signed on the record; where it was never confirmed, as previewed."""
-        return str(_data(self.confirmed).get("request") or self.story.change.request)
+        return self.story.change.request
 
     @property
     def url(self) -> str:
         """Give the address of the request, as `request`."""
-        return str(_data(self.confirmed).get("url") or self.story.change.url)
+        return self.story.change.url
 
     @property
     def overridden(self) -> list[Noticed]:
@@ -139,38 +143,37 @@ class Told:
     @property
     def steps(self) -> list[Step]:
         """Give how long it took from one step to the next."""
-        return list(_steps(self.story, self.receipt))
+        return list(_steps(self.story, self.held, self.receipt))
+
+    @property
+    def named(self) -> str:
+        """Give the name that the organization had on the record; nothing where no entry tells."""
+        return self.genuine[0].organization if self.genuine else ""
 
     @property
     def differs(self) -> list[str]:
-        """Name what the change says of itself now and the record does not: nobody changes it but by hand."""
-        if self.confirmed is None:
-            return []
-        change, signed = self.story.change, _data(self.confirmed)
-        last = next((entry.outcome for entry in reversed(self.entries) if "after" in _data(entry)), change.status)
-        pairs = {
-            "status": (change.status, last),
-            "reason": (change.reason, self.confirmed.reason.strip()),
-            "ticket": (change.ticket, self.confirmed.ticket.strip()),
-            "request": (change.request, signed.get("request", change.request)),
-            "address": (change.url, signed.get("url", change.url)),
-            "override": (change.override, signed.get("override", change.override)),
-        }
-        return [name for name, (now, then) in pairs.items() if now != then]
+        """Name what the rows say otherwise now than the record: nobody changes it but by hand."""
+        return list(dict.fromkeys(each.name for each in self.held.differences))
 
 
 @dataclass(frozen=True)
 class Pack:
-    """Everything for one page; `made` is the entry that says that it was made, and by whom."""
+    """Everything for one page; `made` is the entry that says that it was made, and by whom.
+
+    `gone` numbers changes that entries tell of and that are not in the database; `spoilt` numbers the entries that
+    are not as they were written; `sides` names the organizations of the pair, as paired now.
+    """
 
     scope: Scope
     made: AuditEntry
     changes: tuple[Told, ...]
+    gone: tuple[int, ...]
     entries: tuple[AuditEntry, ...]
+    spoilt: frozenset[int]
     left_out: int
     walked: Walked
-    standing: LogStanding
-    trouble: Found | None
+    state: ChainState
+    sides: tuple[str, ...]
 
 
 def make(scope: Scope, *, by: Actor) -> Pack:
@@ -183,24 +186,22 @@ def make(scope: Scope, *, by: Actor) -> Pack:
         # Not an entry of the change: its evidence stays the same, however often somebody takes it.
         made = audit.append(Event.PACK_MADE, by=by, data=scope.plain())
     found = _entries(scope).filter(seq__lt=made.seq).order_by("seq")
-    entries = tuple(found[:MOST_ENTRIES])
-    numbers = found.aggregate(first=Min("seq"), last=Max("seq"))
-    between = numbers["last"] - numbers["first"] + 1 - len(entries) if entries else 0
+    numbers = found.aggregate(first=Min("seq"), last=Max("seq"), count=Count("seq"))
+    between = numbers["last"] - numbers["first"] + 1 - numbers["count"] if numbers["count"] else 0
+    entries, changes = audit.loaded(found), tuple(_told(_changes(scope)))
+    ring = keys.AuditKeys()
     return Pack(
         scope=scope,
         made=made,
-        changes=tuple(_told(_changes(scope))),
-        entries=entries,
+        changes=changes,
+        gone=tuple(sorted(_numbers(found) - {told.story.change.pk for told in changes})),
+        entries=tuple(entries),
+        spoilt=frozenset(entry.seq for entry in entries if not audit.is_genuine(entry, ring)),
         left_out=between,
-        walked=_walked(entries),
-        standing=integrity.standing(),
-        trouble=integrity.trouble(),
+        walked=walk(audit.signed_forms(found), ring, with_gaps=True),
+        state=chain_states.now(),
+        sides=tuple(_names(scope.pair)) if scope.pair is not None else (),
     )
-
-
-def _walked(entries: Sequence[AuditEntry]) -> Walked:
-    """Verify exactly these entries."""
-    return walk(map(audit.plain, entries), keys.AuditKeys(), with_gaps=True)
 
 
 def _enough(scope: Scope) -> None:
@@ -221,7 +222,7 @@ def _entries(scope: Scope) -> QuerySet[AuditEntry]:
     found = AuditEntry.objects.filter(**_within(scope))
     if scope.pair is None:
         return found
-    names = list(Organization.objects.filter(pair=scope.pair).values_list("name", flat=True))
+    names = _names(scope.pair)
     of_pair = Change.objects.filter(pair=scope.pair).values_list("pk", flat=True)
     return found.filter(Q(organization__in=names) | Q(change__in=list(of_pair)))
 
@@ -230,8 +231,18 @@ def _changes(scope: Scope) -> QuerySet[Change]:
     """Give the changes that its entries tell of."""
     if scope.change is not None:
         return Change.objects.filter(pk=scope.change.pk)
-    entries = _entries(scope).filter(change__isnull=False)
-    return Change.objects.filter(pk__in=set(entries.values_list("change", flat=True).distinct()[: MOST_ENTRIES + 1]))
+    return Change.objects.filter(pk__in=_numbers(_entries(scope)))
+
+
+def _numbers(entries: QuerySet[AuditEntry]) -> set[int]:
+    """Give the numbers of the changes that entries tell of; in one that was spoilt, SQLite keeps anything there."""
+    numbered = entries.order_by().filter(change__gt=0, change__lte=_LARGEST)
+    found = numbered.values_list("change", flat=True).distinct()[: MOST_ENTRIES + 1]
+    return {number for number in found if isinstance(number, int)}
+
+
+def _names(pair: Pair) -> list[str]:
+    return list(Organization.objects.filter(pair=pair).order_by("column").values_list("name", flat=True))
 
 
 def _within(scope: Scope) -> dict[str, datetime]:
@@ -245,38 +256,43 @@ def _within(scope: Scope) -> dict[str, datetime]:
 
 def _told(changes: QuerySet[Change]) -> Iterator[Told]:
     """Give the story of each change, whole, and all that the record says of it."""
+    for number in list(changes.order_by("pk").values_list("pk", flat=True)):
+        story, entries = _at_once(number)
+        notices = SkipNotice.objects.filter(change=number).select_related("person").order_by("person__email")
+        skipped, ring = tuple(notices), keys.AuditKeys()
+        genuine = tuple(entry for entry in entries if audit.is_genuine(entry, ring))
+        held = signed_changes.hold(story.change, story.lines, skipped, genuine)
+        yield Told(story, entries, skipped, held, genuine)
+
+
+def _at_once(number: int) -> tuple[Story, tuple[AuditEntry, ...]]:
+    """Give a change, its log and its entries of one moment: a move between them would look like an edit by hand."""
     people = ("author", "approver", "closed_by", "organization", "other")
-    for change in changes.select_related(*people).order_by("pk"):
-        entries = tuple(AuditEntry.objects.filter(change=change.pk).order_by("seq"))
-        skipped = tuple(SkipNotice.objects.filter(change=change).select_related("person").order_by("person__email"))
-        yield Told(outcomes.story(change), entries, skipped)
+    found = AuditEntry.objects.filter(change=number).order_by("seq")
+    while True:
+        before = audit.entries_of(number).last
+        story = outcomes.story(Change.objects.select_related(*people).get(pk=number))
+        entries = tuple(audit.loaded(found))
+        if audit.entries_of(number).last == before:
+            return story, entries
 
 
 # --- how long it took -------------------------------------------------------------------------------------------
 
 
-def _steps(story: Story, receipt: AuditEntry | None) -> Iterator[Step]:
+def _steps(story: Story, held: Held, receipt: AuditEntry | None) -> Iterator[Step]:
     change, result = story.change, story.result
     moments = {
-        "Previewed": change.prepared_at,
-        "Confirmed": change.confirmed_at,
-        "Approved": change.approved_at,
-        "Announced": change.sent_at,
-        "Answered": result.at if result is not None else None,
-        "Verified": receipt.at if receipt is not None else None,
+        "Previewed": (change.prepared_at, "when it was previewed" not in held.unsigned),
+        "Confirmed": (change.confirmed_at, "when it was confirmed" not in held.unsigned),
+        "Approved": (change.approved_at, "when it was approved" not in held.unsigned),
+        "Announced": (change.sent_at, "when it was announced" not in held.unsigned),
+        "Answered": (result.at, result.pk in held.lines) if result is not None else (None, False),
+        "Verified": (receipt.at, True) if receipt is not None else (None, False),
     }
     last: datetime | None = None
-    for name, at in moments.items():
+    for name, (at, is_signed) in moments.items():
         if at is not None:
             after_last = (at - last).total_seconds() if last is not None else None
-            yield Step(name, at, after_last, (at - change.prepared_at).total_seconds())
+            yield Step(name, at, is_signed, after_last, (at - change.prepared_at).total_seconds())
             last = at
-
-
-def _data(entry: AuditEntry | None) -> Mapping[str, Any]:
-    """Give what an entry tells in particular; nothing where somebody broke it."""
-    try:
-        told = json.loads(entry.data) if entry is not None else {}
-    except (ValueError, RecursionError):
-        return {}
-    return told if isinstance(told, dict) else {}

@@ -21,7 +21,7 @@ from hamr_portal.domain.audit import Actor, Event
 from hamr_portal.domain.chain import FIELDS, Place
 from hamr_portal.models import AuditEntry
 
-from . import audit, log
+from . import audit, keys, log
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ def _each(found: QuerySet[AuditEntry], before: int, write: Callable[[AuditEntry]
     """
     for first in range(1, before, _AT_A_TIME):
         portion = found.filter(seq__gte=first, seq__lt=min(first + _AT_A_TIME, before))
-        yield from map(write, list(portion.order_by("seq")))
+        yield from map(write, audit.loaded(portion.order_by("seq")))
 
 
 def _json_line(entry: AuditEntry) -> str:
@@ -132,6 +132,17 @@ def _complete(told: dict[str, Any], by: Actor) -> None:
     except DatabaseError as error:
         # Everything has left, and that it would is on the record.
         logger.critical("audit.write_failed: %s: %s", Event.LOG_EXPORTED, type(error).__name__)
+
+
+def verifying_keys(*, by: Actor) -> dict[str, str]:
+    """Give the keys of the log as `domain/chain.py` takes them, after it was put on the record that they leave.
+
+    Whoever has them can sign entries as well. Raises `KeyRingUnusable`, `CannotSign`.
+    """
+    given = {name: key.hex() for name, key in keys.ring().audit_keys.items()}
+    with transaction.atomic():
+        audit.append(Event.LOG_KEYS_GIVEN, by=by, data={"keys": sorted(given)})
+    return given
 
 
 # --- CSV --------------------------------------------------------------------------------------------------------

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, replace
+from datetime import timedelta
 from enum import StrEnum
-from hashlib import sha256
-from itertools import islice, takewhile
+from itertools import islice
 
-from django.db import OperationalError, connection, transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from hamr_portal.crypto import KeyRingUnusable
 from hamr_portal.domain.audit import Actor, Event
-from hamr_portal.domain.chain import START, Broken, Checkpoint, Place, Plain, Walked, walk
+from hamr_portal.domain.chain import START, Broken, Checkpoint, Place, Walked, walk
 from hamr_portal.models import AuditEntry, LogStanding, guards
 
-from . import anchors, audit, keys
+from . import adopted, anchors, audit, keys
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +27,6 @@ VERIFIED_EVERY = timedelta(seconds=60)
 AGAIN_AT_A_TIME = 20_000
 """So many new entries are verified each time, and so many of those before once more, round and round."""
 
-_AT_A_TIME = 2000
-
 
 class Trouble(StrEnum):
     """What can be wrong with the record."""
@@ -39,8 +35,16 @@ class Trouble(StrEnum):
     BROKEN = "BROKEN"
     OLDER_THAN_ANCHOR = "OLDER_THAN_ANCHOR"
     NOT_ITS_ANCHOR = "NOT_ITS_ANCHOR"
+    NO_GENUINE_ANCHOR = "NO_GENUINE_ANCHOR"
     ANCHOR_UNREADABLE = "ANCHOR_UNREADABLE"
     CANNOT_SIGN = "CANNOT_SIGN"
+
+
+RESTORED = frozenset({Trouble.OLDER_THAN_ANCHOR, Trouble.NOT_ITS_ANCHOR, Trouble.NO_GENUINE_ANCHOR})
+"""The database is one of an earlier time, or may be: what was sent since is not on its record."""
+
+_PASSING = frozenset({Trouble.ANCHOR_UNREADABLE, Trouble.CANNOT_SIGN})
+"""Is over when the file can be read again: nothing is wrong with the record, and nobody has to answer for it."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +62,19 @@ def standing() -> LogStanding:
 
 
 def trouble() -> Found | None:
-    """Give what is wrong with the record now: what was found before and not adopted, and what a look shows."""
-    known = standing()
-    if known.trouble:
-        return Found(Trouble(known.trouble), known.detail, known.broken_seq)
-    return _at_a_glance()
+    """Give what is wrong with the record now: what was found before and not adopted, and what a look shows.
+
+    A restored backup comes first: whoever adopts what was found before it adopts the backup as well.
+    """
+    known, seen = standing(), _at_a_glance()
+    if not known.trouble:
+        return seen
+    # Another word was not put down by the portal.
+    word = known.trouble if known.trouble in list(Trouble) else Trouble.BROKEN
+    found = Found(Trouble(word), known.detail, known.broken_seq)
+    if seen is None or seen.trouble not in RESTORED or found.trouble in RESTORED:
+        return found
+    return Found(seen.trouble, f"{seen.detail}; {found.detail}", found.broken_seq)
 
 
 def _at_a_glance() -> Found | None:
@@ -71,30 +83,39 @@ def _at_a_glance() -> Found | None:
     if missing:
         return Found(Trouble.GUARDS_MISSING, f"guards of the audit log are missing: {', '.join(missing)}")
     try:
-        anchor = anchors.newest()
+        anchor = contradicting()
         return _against(anchor) if anchor is not None else None
+    except anchors.NoneGenuine as error:
+        return Found(Trouble.NO_GENUINE_ANCHOR, str(error)[:300])
     except anchors.AnchorsUnreadable as error:
         return Found(Trouble.ANCHOR_UNREADABLE, str(error)[:300])
     except KeyRingUnusable as error:
         return Found(Trouble.CANNOT_SIGN, str(error)[:300])
 
 
-def _against(anchor: Checkpoint) -> Found | None:
-    there = AuditEntry.objects.filter(seq=anchor.seq).values_list("hash", flat=True).first()
-    # What was adopted after the anchor was put there is the record now, on every machine that has an older anchor.
-    if there == anchor.hash or any(each.at > datetime.fromisoformat(anchor.at) for each in _adoptions()):
-        return None
-    if there is None:
-        head = audit.head().seq
-        return Found(Trouble.OLDER_THAN_ANCHOR, f"the database is older than its anchor (#{head} < #{anchor.seq})")
-    return Found(Trouble.NOT_ITS_ANCHOR, f"entry #{anchor.seq} is not the one that was anchored at {anchor.at}")
+def contradicting() -> Checkpoint | None:
+    """Give the anchor that says that this is not the record, unless an admin has answered for that.
+
+    Raises `AnchorsUnreadable`, `KeyRingUnusable`.
+    """
+    for anchor in anchors.highest():
+        if _is_there(anchor.seq, anchor.hash):
+            return None
+        if not adopted.excuses(anchor):
+            return anchor
+    return None
 
 
-def _adoptions() -> list[AuditEntry]:
-    """Give the entries with which an admin has answered for the record, as far as they are genuine."""
-    ring = keys.AuditKeys()
-    entries = AuditEntry.objects.filter(event=Event.LOG_ADOPTED).order_by("seq")
-    return [entry for entry in entries if audit.is_genuine(entry, ring)]
+def _against(anchor: Checkpoint) -> Found:
+    if AuditEntry.objects.filter(seq=anchor.seq).exists():
+        return Found(Trouble.NOT_ITS_ANCHOR, f"entry #{anchor.seq} is not the one that was anchored at {anchor.at}")
+    head = audit.head().seq
+    return Found(Trouble.OLDER_THAN_ANCHOR, f"the database is older than its anchor (#{head} < #{anchor.seq})")
+
+
+def seen_as(found: Found) -> str:
+    """Give the mark of a trouble by which a page says what it has shown."""
+    return f"{found.trouble}:{found.broken_seq}"
 
 
 # --- verify -----------------------------------------------------------------------------------------------------
@@ -102,45 +123,26 @@ def _adoptions() -> list[AuditEntry]:
 
 def verify(*, after: Place = START, checkpoints: Sequence[Checkpoint] = (), at_most: int | None = None) -> Walked:
     """Go over the log from a place on, up to its head or over `at_most` so many. Raises `KeyRingUnusable`."""
-    entries = islice(_entries(after.seq), at_most)
+    entries = islice(audit.signed_after(after.seq), at_most)
     return walk(entries, keys.AuditKeys(), after=after, checkpoints=checkpoints)
 
 
 def verify_against(checkpoints: Sequence[Checkpoint], *, by: Actor, from_last: bool = False) -> Walked:
     """Verify the log against checkpoints that were kept elsewhere, or only from the last of them on, on the record.
 
-    What they contradict is told, and no alarm is raised: whoever brings them knows where they are from. Raises
-    `KeyRingUnusable`.
+    What they contradict is told, and no alarm is raised: whoever brings them knows where they are from. A break that
+    needs no checkpoint to be seen raises it. Raises `KeyRingUnusable`.
     """
     last = max(checkpoints, key=lambda each: each.seq, default=None)
     before = AuditEntry.objects.filter(seq=last.seq).values_list("previous", flat=True) if from_last and last else ()
     after = Place(last.seq - 1, before[0]) if last is not None and before else START
+    head_before = audit.head()
     came = verify(after=after, checkpoints=checkpoints)
     _record_verification(came, by)
+    broken = _onward(START, None).broken if came.broken is not None else None
+    if broken is not None:
+        _alarm(_broken(broken), by, head_before)
     return came
-
-
-def _entries(after: int) -> Iterator[Plain]:
-    """Read on by numbers, in portions: a cursor that stays open would hold the database for as long."""
-    while numbers := list(
-        AuditEntry.objects.filter(seq__gt=after).order_by("seq").values_list("seq", flat=True)[:_AT_A_TIME]
-    ):
-        yield from _read(numbers)
-        after = numbers[-1]
-
-
-def _read(numbers: list[int]) -> list[Plain]:
-    """Read these entries; of one that was spoilt so that it cannot be read, its number is all there is."""
-    try:
-        rows = AuditEntry.objects.filter(seq__gte=numbers[0], seq__lte=numbers[-1]).order_by("seq")
-        return [audit.plain(row) for row in rows]
-    except (ValueError, TypeError, AttributeError, OperationalError) as error:
-        if isinstance(error, OperationalError) and "decode" not in str(error).lower():
-            raise
-        if len(numbers) == 1:
-            return [{"seq": numbers[0]}]
-        half = len(numbers) // 2
-        return [*_read(numbers[:half]), *_read(numbers[half:])]
 
 
 def verify_and_keep(*, by: Actor, whole: bool = False) -> Walked:
@@ -149,24 +151,27 @@ def verify_and_keep(*, by: Actor, whole: bool = False) -> Walked:
     A new trouble raises the alarm; where there is none, the head is anchored. Gives the first break, adopted or not.
     Raises `KeyRingUnusable`, `OSError`.
     """
-    known = standing()
+    known, head_before = standing(), audit.head()
+    is_round = whole or _is_older(known)
     if whole:
         told = verify()
         came = again = told if told.broken is None else _onward(START, None)
     else:
         told = came = _onward(_known_place(known.seq, known.hash), AGAIN_AT_A_TIME)
-        # Somebody may have edited what was verified before.
-        again = _onward(_known_place(known.again_seq, known.again_hash), AGAIN_AT_A_TIME)
+        # Somebody may have edited what was verified before; between two rounds only what is new is gone over.
+        place = _known_place(known.again_seq, known.again_hash)
+        again = _onward(place, AGAIN_AT_A_TIME) if is_round else Walked(head=place, entries=0)
     broken = came.broken or again.broken
     found = _at_a_glance() or (_broken(broken) if broken is not None else None)
     if whole:
         _record_verification(told, by)
     if found is not None:
-        _alarm(found, by)
+        _alarm(found, by, head_before)
         _keep(verified_at=timezone.now())
         return told
     head, begin = came.head, START if again.head.seq >= came.head.seq else again.head
-    _keep(seq=head.seq, hash=head.hash, again_seq=begin.seq, again_hash=begin.hash, verified_at=timezone.now())
+    when = {"verified_at": timezone.now()} if is_round else {}
+    _keep(seq=head.seq, hash=head.hash, again_seq=begin.seq, again_hash=begin.hash, **when)
     _anchor(head)
     return told
 
@@ -191,28 +196,33 @@ def _onward(after: Place, at_most: int | None) -> Walked:
     """Go over the log, past what an admin has adopted as it is."""
     while True:
         came = verify(after=after, at_most=at_most)
-        adopted = _adopted(came.broken) if came.broken is not None else None
-        if adopted is None:
+        if came.broken is None:
             return came
-        after = adopted
+        here = [each for each in adopted.breaks() if each.broken == came.broken.seq]
+        untouched = next((each for each in here if each.is_untouched), None)
+        if untouched is None:
+            return replace(came, broken=_touched(came.broken, here[-1].seq)) if here else came
+        after = untouched.head
 
 
-def _adopted(broken: Broken) -> Place | None:
-    """Give the entry up to which a break was adopted, if it was and nothing there has been touched since."""
-    for entry in _adoptions():
-        told = json.loads(entry.data)
-        head = Place(**told["head"])
-        if told.get("broken") == broken.seq and told["digest"] == digest(broken.seq, head.seq):
-            return head
-    return None
+def _touched(broken: Broken, adoption: int) -> Broken:
+    """Say that more is wrong than was adopted, and what is, as far as the chain tells."""
+    what = f"{broken.what}; touched since it was adopted in entry #{adoption}"
+    hash_ = AuditEntry.objects.filter(seq=broken.seq).values_list("hash", flat=True).first()
+    beyond = verify(after=Place(broken.seq, hash_)).broken if hash_ is not None else None
+    return replace(broken, what=f"{what}; entry #{beyond.seq}: {beyond.what}" if beyond is not None else what)
 
 
-def digest(first: int, last: int) -> str:
-    """Give what tells whether these entries are still as they are now, broken as they are."""
-    summed = sha256()
-    for entry in takewhile(lambda each: each["seq"] <= last, _entries(first - 1)):
-        summed.update(json.dumps(entry, sort_keys=True).encode())
-    return summed.hexdigest()
+def look_behind(found: Found) -> Found:
+    """Go over the whole log for what a trouble may hide, and keep that with it. Raises `KeyRingUnusable`."""
+    broken = _onward(START, None).broken
+    if broken is None:
+        return found
+    more = _broken(broken)
+    word = found.trouble if found.trouble in RESTORED else more.trouble
+    both = Found(word, f"{found.detail}; {more.detail}"[:300], more.broken_seq)
+    _keep(trouble=both.trouble, detail=both.detail, broken_seq=both.broken_seq)
+    return both
 
 
 def _broken(broken: Broken) -> Found:
@@ -227,16 +237,25 @@ def _record_verification(came: Walked, by: Actor) -> None:
         audit.append(Event.LOG_VERIFIED, by=by, outcome="BROKEN" if came.broken else "WHOLE", data=data)
 
 
-def _alarm(found: Found, by: Actor) -> None:
+def _alarm(found: Found, by: Actor, head_before: Place) -> None:
     """Put a trouble down until an admin adopts it, once, on the record as well."""
     logger.critical("audit.integrity_alarm: %s: %s", found.trouble, found.detail)
+    if found.trouble in _PASSING:
+        return
     with transaction.atomic():
         row, _ = LogStanding.objects.select_for_update().get_or_create(pk=1)
-        if row.trouble:
+        # Who adopted the log while it was gone over has answered for this; what is left is found the next time.
+        if row.trouble or any(each.seq > head_before.seq for each in adopted.adoptions()):
             return
         row.trouble, row.detail, row.broken_seq, row.since = *astuple(found), timezone.now()
         row.save(update_fields=["trouble", "detail", "broken_seq", "since"])
         audit.append(Event.LOG_ALARM, by=by, outcome=found.trouble, data={"detail": found.detail})
+
+
+def guards_were_away(names: Sequence[str]) -> None:
+    """Raise the alarm for guards that were not there and are back. Raises `CannotSign`."""
+    detail = f"guards of the audit log were missing before a migration: {', '.join(names)}"
+    _alarm(Found(Trouble.GUARDS_MISSING, detail[:300]), Actor(kind="command", name="migrate"), audit.head())
 
 
 def _keep(**fields: object) -> None:
@@ -244,11 +263,16 @@ def _keep(**fields: object) -> None:
 
 
 def is_due() -> bool:
-    """Tell whether it is time to verify again: after each change, and now and then."""
+    """Tell whether it is time to verify again: now and then, and after each change while there is no doubt."""
     known = standing()
-    if known.verified_at is None or abs(timezone.now() - known.verified_at) >= VERIFIED_EVERY:
+    if _is_older(known):
         return True
-    return AuditEntry.objects.filter(seq__gt=known.seq, change__isnull=False).exists()
+    # In doubt it gets no further, so that an entry of a change would be one of since then at each look.
+    return not known.trouble and AuditEntry.objects.filter(seq__gt=known.seq, change__isnull=False).exists()
+
+
+def _is_older(known: LogStanding) -> bool:
+    return known.verified_at is None or abs(timezone.now() - known.verified_at) >= VERIFIED_EVERY
 
 
 def clear(place: Place) -> None:

@@ -87,8 +87,11 @@ def page(filters: Filters, *, before: int | None = None) -> Page:
         found = found.filter(at__lte=at).exclude(at=at, seq__gte=before)
     elif before is not None:
         found = found.filter(seq__lt=before)
-    rows = list(found.order_by(*(["-at"] if by_moment else []), "-seq")[: PAGE + 1])
-    return Page(rows[:PAGE], rows[PAGE - 1].seq if len(rows) > PAGE else None)
+    ordered = found.order_by(*(["-at"] if by_moment else []), "-seq")
+    numbers = list(ordered.values_list("seq", flat=True)[: PAGE + 1])
+    rows = {row.seq: row for row in audit.loaded(AuditEntry.objects.filter(seq__in=numbers[:PAGE]))}
+    entries = [rows[number] for number in numbers[:PAGE] if number in rows]
+    return Page(entries, numbers[PAGE - 1] if len(numbers) > PAGE else None)
 
 
 def count(filters: Filters) -> int:
@@ -100,9 +103,10 @@ def count(filters: Filters) -> int:
 
 
 class State(StrEnum):
-    """Whether an entry is as it was written."""
+    """Whether an entry is as it was written; a loose one is, but not what stands before it."""
 
     WHOLE = "WHOLE"
+    LOOSE = "LOOSE"
     BROKEN = "BROKEN"
     NOT_CHECKED = "NOT_CHECKED"
 
@@ -117,9 +121,14 @@ class Checked:
 
 
 def one(seq: int) -> Checked | None:
-    """Give an entry by its number; None where there is none."""
-    found = AuditEntry.objects.filter(seq=seq).first()
-    return checked([found])[0] if found is not None else None
+    """Give an entry by its number; None where there is none that can be read."""
+    found = audit.loaded(AuditEntry.objects.filter(seq=seq))
+    return checked(found)[0] if found else None
+
+
+def is_kept(seq: int) -> bool:
+    """Tell whether there is an entry of this number, be it one that nobody can read."""
+    return AuditEntry.objects.filter(seq=seq).exists()
 
 
 def checked(entries: Sequence[AuditEntry]) -> list[Checked]:
@@ -135,15 +144,17 @@ def checked(entries: Sequence[AuditEntry]) -> list[Checked]:
 
 def _checked(entry: AuditEntry, before: Mapping[int, str], known: Mapping[str, bytes]) -> Checked:
     number = entry.seq - 1
-    if number and number not in before:
-        return Checked(entry, State.BROKEN, f"entry {number}, on which it followed, is missing")
-    came = walk([audit.plain(entry)], known, after=Place(number, before[number]) if number else START)
-    if came.broken is None:
-        return Checked(entry, State.WHOLE)
-    follows = not number or before[number] == entry.previous
-    return Checked(
-        entry, State.NOT_CHECKED if follows and entry.key_id not in known else State.BROKEN, came.broken.what
-    )
+    there = before.get(number) if number else START.hash
+    alone = walk([audit.plain(entry)], known, after=Place(number, entry.previous)).broken
+    gap = ""
+    if there is None:
+        gap = f"entry {number}, on which it followed, is missing"
+    elif there != entry.previous:
+        gap = f"it does not follow on entry {number} as that is now"
+    if alone is None:
+        return Checked(entry, State.LOOSE if gap else State.WHOLE, gap)
+    state = State.NOT_CHECKED if not gap and entry.key_id not in known else State.BROKEN
+    return Checked(entry, state, "; ".join(filter(None, [gap, alone.what])))
 
 
 def _beginning(day: date) -> datetime:

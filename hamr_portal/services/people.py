@@ -17,7 +17,7 @@ from django.utils import timezone
 from hamr_portal.domain.audit import Actor, Event
 from hamr_portal.domain.organizations import Secret
 from hamr_portal.domain.people import Action, Role, may, roles_for
-from hamr_portal.models import Person
+from hamr_portal.models import Change, Person
 
 from . import announcements, audit, sessions
 
@@ -63,10 +63,13 @@ def entitled(by: Actor, action: Action) -> Person:
     return person
 
 
-def record_denied(by: Actor, action: Action) -> None:
-    """Put on the record that somebody asked for what their role does not allow."""
+def record_denied(by: Actor, action: Action, *, page: str, organization: str = "", change: int = 0) -> None:
+    """Put on the record that somebody asked for what their role does not allow, where, and about what."""
+    about = Change.objects.filter(pk=change).values_list("pk", flat=True).first()
     with transaction.atomic():
-        audit.append(Event.ACCESS_DENIED, by=by, outcome=action)
+        audit.append(
+            Event.ACCESS_DENIED, by=by, outcome=action, organization=organization, change=about, data={"page": page}
+        )
 
 
 # --- coming in --------------------------------------------------------------------------------------------------

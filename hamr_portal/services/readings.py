@@ -333,6 +333,8 @@ def _event_of_attempt(row: Snapshot) -> Event:
 
 def _read_other_sides_again(changed: Collection[UUID]) -> None:
     """Make the other sides of what changed due at once, so that a change does not look like a split for long."""
+    if not changed:
+        return
     sides = Organization.objects.filter(pk__in=changed, pair__isnull=False).values("pair")
     others = Organization.objects.filter(pair__in=sides).exclude(pk__in=changed).values("pk")
     rows = Snapshot.objects.select_for_update(skip_locked=True).filter(pk__in=others, attempt_failed=False)

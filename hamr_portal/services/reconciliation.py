@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
@@ -78,12 +78,18 @@ def tidy(*, by: Actor) -> None:
     # Both ways, here and below: after the clock was set back, what was prepared or sent is in the future.
     longest = max(APPROVAL_LASTS, timedelta(seconds=settings.PREVIEW_SECONDS)) + CLOCKS_APART
     over = Q(expires_at__lt=now - IN_HAND) | Q(expires_at__gt=now + longest) | Q(prepared_at__gt=now + CLOCKS_APART)
-    for change in Change.objects.filter(over, status__in=BEFORE_SENDING).select_related("organization"):
+    for change in _whole(Change.objects.filter(over, status__in=BEFORE_SENDING)):
         _unless_moved(change, Move.EXPIRE, by)
     lasts = timedelta(seconds=sending.post_deadline() + ABANDONED_AFTER)
     nobodys = Q(sent_at__lt=now - lasts) | Q(sent_at__gt=now + lasts)
-    for change in Change.objects.filter(nobodys, status=ChangeStatus.SENDING).select_related("organization"):
+    for change in _whole(Change.objects.filter(nobodys, status=ChangeStatus.SENDING)):
         _unless_moved(change, Move.ABANDON, by, check_at=now)
+
+
+def _whole(found: QuerySet[Change]) -> Iterator[Change]:
+    """Give changes with their organizations; mostly there are none, and to ask for numbers alone is far cheaper."""
+    for pk in found.values_list("pk", flat=True):
+        yield Change.objects.select_related("organization").get(pk=pk)
 
 
 def deliver_spooled() -> None:
@@ -100,9 +106,12 @@ def take_due(*, now: datetime) -> set[UUID]:
     again_at = now + timedelta(seconds=settings.HAMR_DEADLINE + connections.LEASE_MARGIN)
     farthest = now + timedelta(seconds=2 * settings.HAMR_SETTLE_SECONDS + 60)
     due = Q(check_at__lte=now) | Q(check_at__gt=farthest)
-    for change in Change.objects.unsettled().filter(due, organization__disabled_at__isnull=True):
-        if Change.objects.filter(pk=change.pk, check_at=change.check_at).update(check_at=again_at):
-            sides |= set(change.sides)
+    waiting = Change.objects.unsettled().filter(due, organization__disabled_at__isnull=True)
+    for pk, check_at, *both in waiting.values_list("pk", "check_at", "organization", "other"):
+        if Change.objects.filter(pk=pk, check_at=check_at).update(check_at=again_at):
+            sides |= {side for side in both if side is not None}
+    if not sides:
+        return sides
     limited = Snapshot.objects.filter(pk__in=sides, outcome=ReadOutcome.RATE_LIMITED, due_at__gt=now)
     return sides - set(limited.values_list("pk", flat=True))
 
@@ -111,7 +120,7 @@ def learn(results: Iterable[Result], *, by: Actor) -> None:
     """Hold what was just read against the changes that wait for it, the newest first."""
     found = {result.flight.organization_id: result for result in results}
     waiting = Change.objects.listening(timezone.now()).filter(organization__in=found)
-    for change in waiting.select_related("organization").order_by("-pk"):
+    for change in _whole(waiting.order_by("-pk")):
         try:
             _hear(change, found[change.organization_id], found.get(change.other_id) if change.other_id else None, by)
         except AlreadyMoved:

@@ -121,10 +121,12 @@ def signed_in_lately(*, by: Actor) -> bool:
 
 
 def _record(event: Event, by: Actor) -> None:
+    counts = left_out.take()
     try:
         with transaction.atomic():
-            audit.append(event, by=by)
+            audit.append(event, by=by, data={"not_recorded": counts} if counts else {})
     except DatabaseError as error:
+        _put_back(counts)
         _not_recorded(event, error)
 
 
@@ -150,9 +152,13 @@ def _appended(event: Event, by: Actor, outcome: str) -> bool:
                 transaction.set_rollback(True)
     finally:
         if not stays:
-            for missed, count in counts.items():
-                left_out.add(Event(missed), count)
+            _put_back(counts)
     return stays
+
+
+def _put_back(counts: Mapping[str, int]) -> None:
+    for missed, count in counts.items():
+        left_out.add(Event(missed), count)
 
 
 def _has_room(event: Event, by: Actor, *, before: int | None = None) -> bool:

@@ -18,7 +18,7 @@ from django.utils.safestring import SafeString
 from hamr_portal.domain.changes import ChangeStatus
 from hamr_portal.domain.connections import HamrStatus, sanitized
 
-from ._entry_words import event_words, name_words, outcome_look, value_words
+from ._entry_words import event_words, name_words, outcome_look, plainly, value_words
 from ._looks import badge, icon, said
 from ._time import day, machine
 
@@ -26,6 +26,9 @@ _SHOWN_APART = frozenset(
     {"before", "after", "from", "to", "reads_back", "keys", "request", "url", "raw", "http_status", "elapsed_ms"}
 )
 """What an entry's data has a place of its own for."""
+
+_IN_WORDS = frozenset({"phase", "at", "since", "status", "outcome", "trouble"})
+"""What an entry's data keeps as the portal's own word, or as a moment."""
 
 _LONGEST = 500
 """Characters of one value, where many are listed."""
@@ -103,6 +106,12 @@ def actor_from(entry: Entry) -> str:
 def happened(entry: Entry) -> str:
     """Give what an entry is about, in words."""
     return event_words(harmless(entry.event))
+
+
+def outcome_of(entry: Entry) -> str:
+    """Give what came of it in words alone, for paper."""
+    look = outcome_look(entry.event, harmless(entry.outcome))
+    return look[0] if look else ""
 
 
 def came_of(entry: Entry) -> SafeString:
@@ -184,7 +193,7 @@ def particulars(entry: Entry) -> list[tuple[str, str]]:
     """Give what else an entry tells, by name, in the order in which it is kept."""
     data = data_of(entry)
     named = ((name, value) for name, value in data.items() if name not in _SHOWN_APART)
-    return [(name_words(harmless(name)), _text(value)) for name, value in named if value not in (None, "", [], {})]
+    return [(name_words(harmless(name)), _of(name, value)) for name, value in named if value not in (None, "", [], {})]
 
 
 def request_of(entry: Entry) -> dict[str, str]:
@@ -217,6 +226,26 @@ def grouped(hash_: str) -> str:
 def thousands(number: int) -> str:
     """Give a number with its thousands apart: `1,284`."""
     return f"{number:,}"
+
+
+def _of(name: str, value: object) -> str:
+    """Give a value in words, where its name says what kind it is."""
+    if not isinstance(value, str):
+        return _text(value)
+    if name == "role":
+        return _text(value.lower())
+    return _text(
+        plainly(value)
+        if name == "detail"
+        else value_words(value)
+        if name in _IN_WORDS or name.endswith("_at")
+        else value
+    )
+
+
+def in_words(value: str) -> str:
+    """Give a fact in words: a moment, a status, what came of a read; any other text as it is kept."""
+    return harmless(value_words(value))
 
 
 def _text(value: object) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 from hamr_portal.domain.audit import Event
 from hamr_portal.domain.changes import ChangeStatus
@@ -60,7 +62,7 @@ EVENTS: Mapping[str, str] = {
     Event.TOKEN_REVOKED: "Token revoked",
     Event.LOG_VERIFIED: "Verification of the audit log",
     Event.LOG_EXPORTED: "Export of the audit log",
-    Event.LOG_CHECKPOINTED: "Checkpoint of the audit log",
+    Event.LOG_KEYS_GIVEN: "Keys of the audit log given out",
     Event.LOG_ALARM: "Audit log in doubt",
     Event.LOG_ADOPTED: "Audit log adopted",
     Event.PACK_MADE: "Evidence pack made",
@@ -99,6 +101,7 @@ _OTHERS = {
     "GUARDS_MISSING": ("Guards missing", "v-critical", "critical"),
     "OLDER_THAN_ANCHOR": ("Older than its anchor", "v-critical", "critical"),
     "NOT_ITS_ANCHOR": ("Another log than anchored", "v-critical", "critical"),
+    "NO_GENUINE_ANCHOR": ("No genuine anchor", "v-critical", "critical"),
     "ANCHOR_UNREADABLE": ("Anchor unreadable", "v-critical", "critical"),
     "CANNOT_SIGN": ("Cannot be signed", "v-critical", "critical"),
     "BEGUN": ("Begun", "i-clock", ""),
@@ -144,6 +147,7 @@ _DONE = {
     Event.STEPPED_UP: "Signed in again",
     Event.SESSIONS_ENDED: "Ended",
     Event.LOG_EXPORTED: "Exported",
+    Event.LOG_KEYS_GIVEN: "Given out",
     Event.PACK_MADE: "Made",
 }
 """What came of an event that can come to one thing only."""
@@ -195,7 +199,39 @@ def value_words(value: str) -> str:
         return look_of(value)[0]
     if value in _CHECKS:
         return _CHECKS[value]
+    if value in _PHASES:
+        return _PHASES[value]
+    if _MOMENT.fullmatch(value):
+        return _MOMENT.sub(_in_utc, value)
     return name_words(value) if "_" in value and value.isupper() else value
+
+
+_PHASES = {
+    "RESOLVE": "the address was not found",
+    "CONNECT": "no connection was made",
+    "TLS": "no TLS connection was made",
+    "SEND": "it was being sent",
+    "WAIT": "sent, no answer yet",
+    "BODY": "the answer had begun",
+    "ANSWER": "answered",
+}
+"""How far a request had come."""
+
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)", re.ASCII)
+_NUMBER = re.compile(r"(?:\bentry )?#(\d+)", re.ASCII | re.IGNORECASE)
+
+
+def _in_utc(found: re.Match[str]) -> str:
+    try:
+        moment = datetime.fromisoformat(found[0]).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return found[0]
+    return f"{moment.day} {moment:%b %Y %H:%M:%S} UTC"
+
+
+def plainly(text: str) -> str:
+    """Give the portal's own sentence with its entries and its moments written as on every page."""
+    return _NUMBER.sub(r"entry \1", _MOMENT.sub(_in_utc, text))
 
 
 _NAMES = {
@@ -208,6 +244,7 @@ _NAMES = {
     "reason": "Because",
     "author": "Asked for by",
     "reads": "Times read back",
+    "phase": "How far it came",
 }
 
 

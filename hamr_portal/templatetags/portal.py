@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 from hamr_portal.domain.changes import usual_next
 from hamr_portal.domain.connections import sanitized
 
-from . import _changes, _entries, _findings, _looks, _outcomes, _people, _time
+from . import _changes, _entries, _entry_words, _findings, _looks, _outcomes, _people, _time
 
 register = template.Library()
 
@@ -54,6 +54,7 @@ register.simple_tag(_entries.when, takes_context=True)
 for told in (
     *(_entries.harmless, _entries.short_actor, _entries.actor_from, _entries.happened, _entries.particulars),
     *(_entries.request_of, _entries.answer_of, _entries.in_place, _entries.grouped, _entries.thousands),
+    *(_entries.outcome_of, _entries.in_words, _entry_words.plainly, _entry_words.name_words),
 ):
     register.filter(told.__name__, told)
 

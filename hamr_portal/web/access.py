@@ -21,6 +21,7 @@ from hamr_portal.domain.access import access_of as access_of
 from hamr_portal.domain.access import machines_of
 from hamr_portal.domain.access import public as public
 from hamr_portal.domain.access import requires as requires
+from hamr_portal.domain.connections import sanitized
 from hamr_portal.domain.people import Action, may, roles_for
 from hamr_portal.models import Person
 from hamr_portal.services import people
@@ -85,10 +86,10 @@ class AccessMiddleware:
         if not isinstance(request.user, Person):
             disabled = _disabled(request)
             if disabled is not None:
-                _record_denied(request, disabled, Action(access))
+                _record_denied(request, disabled, Action(access), kwargs)
             return _to_sign_in(request)
         if not may(request.user.held_role, Action(access)):
-            _record_denied(request, request.user, Action(access))
+            _record_denied(request, request.user, Action(access), kwargs)
             roles = " or ".join(role.word for role in roles_for(_needed(view, Action(access), kwargs)))
             held = request.user.held_role
             raise NotAllowed(f"Needs: {roles}. You are {held.word if held else 'without a role'}.")
@@ -135,12 +136,20 @@ def _disabled(request: HttpRequest) -> Person | None:
     return Person.objects.filter(pk=signed_in_as, is_active=False).first() if signed_in_as is not None else None
 
 
-def _record_denied(request: HttpRequest, person: Person, action: Action) -> None:
+def _record_denied(request: HttpRequest, person: Person, action: Action, kwargs: Mapping[str, Any]) -> None:
     """Put on the record that somebody tried to do what they may not; opening a page is no try."""
     if request.method in _SAFE:
         return
     try:
-        people.record_denied(by=actor_of(request, person), action=action)
+        people.record_denied(
+            by=actor_of(request, person),
+            action=action,
+            page=sanitized(request.path, 200),
+            organization=kwargs.get("name", ""),
+            change=kwargs.get("pk", 0)
+            if (request.resolver_match and request.resolver_match.route.startswith("changes/<"))
+            else 0,
+        )
     except DatabaseError as error:
         # They are refused all the same, and the page says why.
         logger.critical("audit.write_failed: authz.denied: %s", type(error).__name__)

@@ -22,10 +22,11 @@ from hamr_portal.domain.connections import sanitized
 from hamr_portal.domain.log import Kind
 from hamr_portal.domain.people import Action, may
 from hamr_portal.models import Change, Organization
-from hamr_portal.services import adoption, audit, exports, integrity, log
+from hamr_portal.services import adoption, audit, chain_states, exports, integrity, log
 from hamr_portal.services.audit import CannotSign
-from hamr_portal.services.integrity import VERIFIED_EVERY, Found
-from hamr_portal.templatetags._entry_words import event_words, look_of
+from hamr_portal.services.chain_states import ChainState
+from hamr_portal.services.integrity import VERIFIED_EVERY
+from hamr_portal.templatetags._entry_words import event_words, look_of, plainly
 
 from . import access, step_up
 from .access import requires
@@ -38,6 +39,10 @@ FORMATS = {"csv": "text/csv; charset=utf-8", "jsonl": "application/x-ndjson; cha
 
 LATE = 10 * VERIFIED_EVERY
 """After so long without verifying, the chain does not count as verified any more."""
+
+
+_DIGITS = 18
+"""So many digits fit into a number of the database; an address may hold more than Python reads."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +67,9 @@ def index(request: HttpRequest) -> HttpResponse:
 @require_GET
 def detail(request: HttpRequest, seq: int) -> HttpResponse:
     """Show everything of one entry."""
-    shown = log.one(seq)
+    shown, head = log.one(seq), audit.head()
     if shown is None:
-        raise Http404
-    head = audit.head()
+        return _missing(request, seq, head.seq)
     return render(
         request,
         "audit/entry.html",
@@ -78,6 +82,14 @@ def detail(request: HttpRequest, seq: int) -> HttpResponse:
             **_around([shown]),
         },
     )
+
+
+def _missing(request: HttpRequest, seq: int, head: int) -> HttpResponse:
+    """Say that an entry was taken away, where it has been there: numbers have no gaps."""
+    if not 0 < seq <= head:
+        raise Http404
+    context = {"seq": seq, "is_kept": log.is_kept(seq), "earlier": seq - 1 if seq > 1 else None, "later": seq + 1}
+    return render(request, "audit/missing.html", context, status=404)
 
 
 @requires(Action.READ_LOG)
@@ -111,7 +123,7 @@ def verify(request: HttpRequest) -> HttpResponse:
     """Verify the whole log now, and say what came of it."""
     try:
         came = integrity.verify_and_keep(by=actor_of(request), whole=True)
-        _say_verified(request, came, integrity.trouble())
+        _say_verified(request, came, chain_states.now())
     except (KeyRingUnusable, CannotSign, OSError) as error:
         messages.error(request, f"Not verified. {_unusable(error)}")
     return redirect(_came_from(request))
@@ -122,10 +134,15 @@ def verify(request: HttpRequest) -> HttpResponse:
 @require_POST
 def adopt(request: HttpRequest) -> HttpResponse:
     """Answer for the log as it is, so that changes can be made again."""
-    form = AdoptForm(request.POST)
+    form, status = AdoptForm(request.POST, auto_id="adopt_%s"), 422
     if form.is_valid():
         try:
-            adoption.adopt(by=actor_of(request), reason=form.cleaned_data["reason"])
+            adoption.adopt(by=actor_of(request), reason=form.cleaned_data["reason"], seen=request.POST.get("seen", ""))
+        except adoption.LookAgain:
+            status = 409
+            form.add_error(
+                None, "What is wrong now is not what this page had shown. Next: look at what it says below, then adopt."
+            )
         except adoption.ReasonMissing:
             form.add_error("reason", "Say why the log is as it is, and who knows of it.")
         except adoption.NothingToAdopt:
@@ -139,21 +156,26 @@ def adopt(request: HttpRequest) -> HttpResponse:
         else:
             messages.success(request, "The audit log is adopted as it is. Changes are possible again.")
     if form.errors:
-        return _page(request, status=422, adopt_form=form)
+        return _page(request, status=status, adopt_form=form)
     return redirect("audit")
 
 
-def _say_verified(request: HttpRequest, came: Walked, found: Found | None) -> None:
+def _say_verified(request: HttpRequest, came: Walked, state: ChainState) -> None:
     whole = f"{came.entries:,} entries are whole"
-    if came.broken is None and found is None:
-        messages.success(request, f"Chain verified: {whole}, up to entry {came.head.seq}.")
+    if came.broken is None and state.trouble is None:
+        kept = f" This verification is entry {state.whole_pass.seq}." if state.whole_pass is not None else ""
+        messages.success(request, f"Chain verified: {whole}, up to entry {came.head.seq}.{kept}")
         return
     if came.broken is None:
-        messages.error(request, f"{whole}, but the log is in doubt. What is wrong stands below.")
+        messages.error(
+            request, f"All {whole}, up to entry {came.head.seq}, but the log is in doubt. What was found stands below."
+        )
         return
-    broken = f"Chain broken at entry {came.broken.seq}: {came.broken.what}. {whole} before it."
-    if found is None:
-        messages.warning(request, f"{broken} An admin adopted the log as it is; it is whole from there on.")
+    broken = f"Chain broken at entry {came.broken.seq}: {plainly(came.broken.what)}. {whole} before it."
+    if state.trouble is None:
+        adopted = ", ".join(f"entry {each.seq}" for each in state.breaks)
+        since = f"Verified from entry {state.whole_from} on, up to entry {state.standing.seq}."
+        messages.warning(request, f"{broken} An admin adopted the log as it is ({adopted}). {since}")
     else:
         messages.error(request, f"{broken} No change can be sent. Next: an admin looks at it, and adopts the log.")
 
@@ -185,7 +207,8 @@ def _page(
     before = _number(request.GET.get("before", ""))
     page = log.page(filters, before=before) if is_valid else log.Page([], None)
     shown = log.checked(page.entries)
-    found = integrity.trouble()
+    state = chain_states.now()
+    found = state.trouble
     role = request.user.held_role  # type: ignore[union-attr]
     return render(
         request,
@@ -200,10 +223,12 @@ def _page(
             "is_first": before is None,
             "found": log.count(filters) if is_valid else 0,
             "most": log.MOST_COUNTED,
-            "head": audit.head(),
+            "state": state,
+            "standing": state.standing,
             "late": timezone.now() - LATE,
             "trouble": found,
-            "restored": found is not None and found.trouble in adoption.RESTORED,
+            "seen": integrity.seen_as(found) if found is not None else "",
+            "restored": found is not None and found.trouble in integrity.RESTORED,
             "adopt_form": adopt_form or AdoptForm(auto_id="adopt_%s", initial=step_up.kept(request).of("audit_adopt")),
             "adopters": [] if found is None or may(role, Action.ADOPT_LOG) else access.named(Action.ADOPT_LOG),
             **_around(shown),
@@ -223,7 +248,7 @@ def _around(shown: Sequence[log.Checked]) -> Mapping[str, Any]:
 
 
 def _number(text: str) -> int | None:
-    return min(int(text), 2**62) if text.isascii() and text.isdigit() else None
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else None
 
 
 def _chips(asked: Mapping[str, str], filters: log.Filters) -> list[Chip]:

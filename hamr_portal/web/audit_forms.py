@@ -33,8 +33,23 @@ class _Choice(forms.CharField):
         self.widget.choices = [("", self.nothing), *others, *choices]
 
 
-class _Day(forms.DateField):
-    """A day. What a browser's own field would not show, since it is none, is shown as text."""
+class ChangeField(forms.IntegerField):
+    """The number of a change."""
+
+    def __init__(self, widget: forms.Widget) -> None:
+        words = "A change is a number, such as 41."
+        super().__init__(
+            label="Change",
+            required=False,
+            min_value=1,
+            max_value=_LARGEST,
+            widget=widget,
+            error_messages=dict.fromkeys(("invalid", "min_value", "max_value"), words),
+        )
+
+
+class DayField(forms.DateField):
+    """A day in UTC."""
 
     def __init__(self, label: str) -> None:
         super().__init__(
@@ -44,6 +59,13 @@ class _Day(forms.DateField):
             widget=forms.DateInput(format="%Y-%m-%d", attrs={"class": "input", "type": "date"}),
             error_messages={"invalid": "A day is written as 2026-03-14."},
         )
+
+
+def wrong_with(since: date | None, until: date | None) -> str:
+    """Tell what is wrong with the last of some days; nothing where they can be asked for."""
+    if until == date.max:
+        return "The last day is too far off."
+    return "The last day is before the first one." if since and until and until < since else ""
 
 
 class FilterForm(forms.Form):
@@ -60,16 +82,9 @@ class FilterForm(forms.Form):
     actor = _Choice("Who", "Anyone")
     event = _Choice("Action", "Any")
     outcome = _Choice("Outcome", "Any")
-    change = forms.IntegerField(
-        label="Change",
-        required=False,
-        min_value=1,
-        max_value=_LARGEST,
-        widget=forms.HiddenInput(attrs={"class": "input", "inputmode": "numeric"}),
-        error_messages=dict.fromkeys(("invalid", "min_value", "max_value"), "A change is a number, such as 41."),
-    )
-    since = _Day("From (UTC)")
-    until = _Day("To (UTC)")
+    change = ChangeField(forms.HiddenInput(attrs={"class": "input", "inputmode": "numeric"}))
+    since = DayField("From (UTC)")
+    until = DayField("To (UTC)")
 
     def __init__(self, typed: Mapping[str, str]) -> None:
         super().__init__(typed, auto_id="f_%s")
@@ -88,6 +103,7 @@ class FilterForm(forms.Form):
         field.offer(choices, self.data.get(name, ""))
 
     def _show_as_text(self) -> None:
+        """Show what is wrong as it was typed: a browser's own field shows no day that is none."""
         for name in self.errors:
             if name in ("since", "until", "change"):
                 attrs = {key: value for key, value in self.fields[name].widget.attrs.items() if key != "type"}
@@ -96,11 +112,9 @@ class FilterForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         """Refuse a time that ends before it begins."""
         data: dict[str, Any] = super().clean() or {}
-        since, until = data.get("since"), data.get("until")
-        if isinstance(since, date) and isinstance(until, date) and until < since:
-            self.add_error("until", "The last day is before the first one.")
-        if until == date.max:
-            self.add_error("until", "The last day is too far off.")
+        wrong = wrong_with(data.get("since"), data.get("until"))
+        if wrong:
+            self.add_error("until", wrong)
         return data
 
     def filters(self) -> Filters:

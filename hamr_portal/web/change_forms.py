@@ -16,6 +16,8 @@ from hamr_portal.services.conditions import LONGEST_REASON, LONGEST_TICKET, Word
 from hamr_portal.services.previews import Link
 from hamr_portal.services.refusals import Problem
 
+from .forms import LOOKS_LIKE_A_KEY
+
 CHOSEN = ("target_status", "other", "target_uuid", "target_name", "target_datacenter", "primary")
 CONFIRMED = ("ticket", "reason", "typed_name")
 """What of each form outlasts a sign-in that it asks for. A tick does not: it is given for what one has just read."""
@@ -180,6 +182,8 @@ class ConfirmForm(forms.Form):
                 return f"A ticket looks like {self.pattern}"
             case Problem.TICKET_MALFORMED:
                 return f"At most {LONGEST_TICKET} characters."
+            case Problem.KEY_IN_REASON | Problem.KEY_IN_TICKET:
+                return LOOKS_LIKE_A_KEY
             case Problem.REASON_MISSING:
                 return "Say why, in a few words."
             case Problem.REASON_TOO_LONG:
@@ -197,6 +201,8 @@ class ConfirmForm(forms.Form):
 _FIELD_OF = {
     Problem.TICKET_MISSING: "ticket",
     Problem.TICKET_MALFORMED: "ticket",
+    Problem.KEY_IN_TICKET: "ticket",
+    Problem.KEY_IN_REASON: "reason",
     Problem.REASON_MISSING: "reason",
     Problem.REASON_TOO_LONG: "reason",
     Problem.OVERRIDE_MISSING: "override",

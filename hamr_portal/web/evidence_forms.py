@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Any
 
 from django import forms
@@ -11,31 +10,13 @@ from django.core.exceptions import ValidationError
 from hamr_portal.models import Change, Pair
 from hamr_portal.services.evidence_packs import Scope
 
-_LARGEST = 2**63 - 1
-
-
-class _Day(forms.DateField):
-    def __init__(self, label: str) -> None:
-        super().__init__(
-            label=label,
-            required=False,
-            input_formats=["%Y-%m-%d"],
-            widget=forms.DateInput(format="%Y-%m-%d", attrs={"class": "input", "type": "date"}),
-            error_messages={"invalid": "A day is written as 2026-03-14."},
-        )
+from .audit_forms import ChangeField, DayField, wrong_with
 
 
 class PackForm(forms.Form):
     """A change by its number, or days (both included, UTC), with a pair or without."""
 
-    change = forms.IntegerField(
-        label="Change",
-        required=False,
-        min_value=1,
-        max_value=_LARGEST,
-        widget=forms.TextInput(attrs={"class": "input", "inputmode": "numeric", "autocomplete": "off"}),
-        error_messages=dict.fromkeys(("invalid", "min_value", "max_value"), "A change is a number, such as 41."),
-    )
+    change = ChangeField(forms.TextInput(attrs={"class": "input", "inputmode": "numeric", "autocomplete": "off"}))
     pair = forms.ModelChoiceField(
         label="Pair",
         required=False,
@@ -44,8 +25,8 @@ class PackForm(forms.Form):
         widget=forms.Select(attrs={"class": "input"}),
         error_messages={"invalid_choice": "There is no such pair now. Next: choose one from the list, or all pairs."},
     )
-    since = _Day("From (UTC)")
-    until = _Day("To (UTC)")
+    since = DayField("From (UTC)")
+    until = DayField("To (UTC)")
 
     def clean_change(self) -> Change | None:
         """Find the change."""
@@ -68,10 +49,8 @@ class PackForm(forms.Form):
                 self.add_error("change", "A change is its own pack. Next: leave the pair and the days empty.")
         elif not (since and until):
             self.add_error("until" if since else "since", "Say from which day to which, or name one change.")
-        elif until < since:
-            self.add_error("until", "The last day is before the first one.")
-        elif until == date.max:
-            self.add_error("until", "The last day is too far off.")
+        elif wrong_with(since, until):
+            self.add_error("until", wrong_with(since, until))
         return data
 
     def scope(self) -> Scope:

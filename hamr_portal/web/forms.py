@@ -7,9 +7,11 @@ from typing import Any
 from django import forms
 from django.conf import settings
 
-from hamr_portal.domain.organizations import KEY, NAME, RESERVED_NAMES, Secret, Spelling
+from hamr_portal.domain.organizations import KEY, NAME, RESERVED_NAMES, Secret, Spelling, holds_a_key
 
 _KEY_RULE = "A key is 16 to 128 letters, digits, hyphens or underscores. Paste it again, without spaces."
+
+LOOKS_LIKE_A_KEY = "This looks like a key, and would stay on the record for ever. Leave it out."
 
 
 def _no_help(**attrs: str) -> dict[str, str]:
@@ -86,6 +88,8 @@ class OrganizationForm(forms.Form):
             for field in ("api_key", "application_key"):
                 if field not in self.errors and not data.get(field):
                     self.add_error(field, "Paste the key.")
+        if holds_a_key(data.get("reason", "")):
+            self.add_error("reason", LOOKS_LIKE_A_KEY)
         if data.get("pin_anew") and not data.get("reason"):
             self.add_error("reason", "Say why these are now another organization's keys.")
         return data

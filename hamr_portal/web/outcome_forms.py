@@ -12,6 +12,8 @@ from hamr_portal.models import Change
 from hamr_portal.services.conditions import LONGEST_REASON
 from hamr_portal.services.refusals import Problem
 
+from .forms import LOOKS_LIKE_A_KEY
+
 _QUIET = {"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
 
 
@@ -62,6 +64,8 @@ class EndForm(forms.Form):
                 return f"“{typed}” is the other side. This change goes to {name}."
             case Problem.NAME_WRONG:
                 return f"“{typed}” is not this organization. This change goes to {name}."
+            case Problem.KEY_IN_REASON:
+                return LOOKS_LIKE_A_KEY
             case Problem.REASON_TOO_LONG:
                 return f"At most {LONGEST_REASON} characters."
         return "Say why, in a few words."

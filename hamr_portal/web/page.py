@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from hamr_portal.domain.people import Action, may
 from hamr_portal.models import Change, Person, SkipNotice
-from hamr_portal.services import announcements, integrity, overview, pulse
+from hamr_portal.services import announcements, chain_states, integrity, overview, pulse
 from hamr_portal.services.sso import is_linked
 
 from . import sessions, step_up
@@ -60,6 +60,7 @@ def frame(request: HttpRequest) -> dict[str, Any]:
             "waiting": cache(Change.objects.waiting().count),
             "skipped": cache(partial(_skipped, person)),
             "record": cache(integrity.standing),
+            "log_whole_from": cache(chain_states.whole_from),
             "people_news": cache(partial(announcements.unseen, person)),
             "manages_people": may(person.held_role, Action.MANAGE_PEOPLE),
             "reads_log": may(person.held_role, Action.READ_LOG),

@@ -14,6 +14,7 @@ from hamr_portal.domain.people import Role
 from hamr_portal.models import AuditEntry, guards
 from hamr_portal.services import audit, integrity
 from tests import factories
+from tests.services import tampering
 
 from .looking import troubles
 from .test_pages import sign_in
@@ -130,5 +131,26 @@ def test_no_page_of_the_log_has_what_axe_finds_or_scrolls_sideways(page: Page, s
     found["in doubt"] = troubles(page)
     page.goto(f"/audit/{numbers[0]}/")
     found["broken entry"] = troubles(page)
+    page.goto("/audit/")
+    page.get_by_label("Reason").fill("A disk was replaced " * 20)
+    page.get_by_role("button", name="Adopt the log as it is").click()
+    found["adopted"] = troubles(page)
 
+    assert {name: each for name, each in found.items() if each} == {}
+
+
+@pytest.mark.loses_contact  # the browser tells of a page that comes with 404 as of one that does not come
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_of_a_missing_entry_leads_on_to_the_next_one(page: Page, scheme: Any) -> None:
+    numbers = a_log()
+    tampering.unguarded(f"DELETE FROM {guards.TABLE} WHERE seq = %s", numbers[1])
+    page.emulate_media(color_scheme=scheme)
+    sign_in(page)
+    page.goto(f"/audit/{numbers[1]}/")
+    found = {"missing entry": troubles(page)}
+
+    page.get_by_role("link", name=f"Entry {numbers[2]}").click()
+
+    found["entry after a gap"] = troubles(page)
+    expect(page.get_by_role("heading", name="Chain broken before it")).to_be_visible()
     assert {name: each for name, each in found.items() if each} == {}

@@ -269,8 +269,8 @@ class Files:
         self.checkpoints.write_text(f"{CHECKPOINT.line()}\n")
         self.write(LOG)
 
-    def write(self, log: list[Entry], **last: Any) -> None:
-        lines = [json.dumps(each) for each in [*log, *([last] if last else [])]]
+    def write(self, log: list[Entry], counted: int | None = None) -> None:
+        lines = [json.dumps(each) for each in [*log, {"entries": len(log) if counted is None else counted}]]
         self.export.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
     def words(self, *more: str) -> list[str]:
@@ -283,37 +283,49 @@ def files(tmp_path: Path) -> Files:
 
 
 @pytest.mark.parametrize(
-    ("log", "last", "more", "code", "said"),
+    ("log", "counted", "more", "code", "said"),
     [
-        (LOG, {"entries": 200}, [], 0, f"200 entries are whole, up to entry 200, hash {LOG[-1]['hash']}."),
-        (LOG, {}, [], 0, "200 entries are whole"),
+        (LOG, 200, [], 0, f"200 entries are whole, up to entry 200, hash {LOG[-1]['hash']}."),
         (
             [*LOG[:4], LOG[4] | {"ticket": "x"}, *LOG[5:]],
-            {},
+            200,
             [],
             1,
             "Entry 5: its content is not what was signed. 4 entr",
         ),
-        (LOG[:150], {"entries": 150}, [], 1, "Entry 151: it is missing, and all after it"),
-        (LOG[::2], {"entries": 100}, ["--selection"], 0, "100 entries are whole, up to entry 199"),
-        (LOG[::2], {}, [], 1, "Entry 3: it comes after entry 1"),
-        (LOG[:50:2], {"entries": 100}, ["--selection"], 1, "The last line counts 100 entries, and 25 are there."),
+        (LOG[:150], 150, [], 1, "Entry 151: it is missing, and all after it"),
+        (LOG[::2], 100, ["--selection"], 0, "100 entries are whole, up to entry 199"),
+        (LOG[::2], 100, [], 1, "Entry 3: it comes after entry 1"),
+        (LOG[:50:2], 100, ["--selection"], 1, "The last line counts 100 entries, and 25 are there."),
     ],
 )
 def test_alone_it_says_what_came_of_an_export(
     files: Files,
     capsys: pytest.CaptureFixture[str],
     log: list[Entry],
-    last: Entry,
+    counted: int,
     more: list[str],
     code: int,
     said: str,
 ) -> None:
-    files.write(log, **last)
+    files.write(log, counted)
 
     assert chain.main(files.words(*more)) == code
 
     assert capsys.readouterr().out.startswith(said)
+
+
+def test_alone_it_tells_an_export_that_was_cut_off_between_two_lines(
+    files: Files, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = files.export.read_text(encoding="utf-8").splitlines(keepends=True)
+    files.export.write_text("".join(whole[:150]), encoding="utf-8")
+
+    assert chain.main(files.words()[:3]) == 1
+
+    assert capsys.readouterr().out == (
+        "The last line, which counts the entries, is missing. 150 are there and whole.\n"
+    )
 
 
 def test_alone_it_needs_no_checkpoints(files: Files, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from django.db import DatabaseError, connection, connections
 
-from hamr_portal.models import AuditEntry, Change, LogLine, Snapshot
+from hamr_portal.models import AuditEntry, Change, LogLine, Snapshot, guards
 
 TABLES = [model._meta.db_table for model in (AuditEntry, Change, LogLine, Snapshot)]
 IS_SQLITE = connection.vendor == "sqlite"
@@ -108,7 +109,21 @@ def broken_disk() -> Iterator[None]:
 
 @contextmanager
 def refusing(event: str) -> Iterator[None]:
-    """Let a trigger refuse the audit entries of one event, as one that found the record broken would."""
+    """Let a trigger refuse the audit entries of one event, as a guard of ours that had a bug would."""
+    with _taken_for_a_guard("refusing"), _refusing(event):
+        yield
+
+
+@contextmanager
+def _taken_for_a_guard(name: str) -> Iterator[None]:
+    missing = guards.missing
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(guards, "missing", lambda it: [each for each in missing(it) if not each.startswith(name)])
+        yield
+
+
+@contextmanager
+def _refusing(event: str) -> Iterator[None]:
     table = AuditEntry._meta.db_table
     if not IS_SQLITE:
         with _entries_raise("23514", f"NEW.event = '{event}'"):

@@ -31,7 +31,7 @@ def test_row_56_role_that_was_revoked_since_the_page_is_refused_and_recorded(
     assert page.code == 403
     assert "Needs: operator or admin" in page.text
     assert denied() == [(operator.email, "VIEWER", "CHANGE_STATUS")]
-    assert_no_post(form.change, simulator, "change.prepared", status="PREPARED")
+    assert_no_post(form.change, simulator, "change.prepared", "authz.denied", status="PREPARED")
 
 
 def test_row_56_person_who_was_disabled_since_the_page_has_to_sign_in_and_is_recorded(
@@ -44,7 +44,7 @@ def test_row_56_person_who_was_disabled_since_the_page_has_to_sign_in_and_is_rec
 
     assert page.leads_to.startswith(reverse("account_login"))
     assert denied() == [(operator.email, "OPERATOR", "CHANGE_STATUS")]
-    assert_no_post(form.change, simulator, "change.prepared", status="PREPARED")
+    assert_no_post(form.change, simulator, "change.prepared", "authz.denied", status="PREPARED")
 
 
 def test_row_56_visit_of_a_page_is_refused_and_not_recorded(operator: Browser) -> None:

@@ -6,10 +6,11 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, connections
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -105,6 +106,29 @@ def test_rows_43_and_44_refusing_database_blocks_a_change(
         assert_blocked(change, simulator, browser, caplog)
 
     assert_the_same_form_still_works(change, simulator)
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="of SQLite")
+def test_row_44_database_file_that_is_taken_away_under_an_open_connection_blocks_a_change(
+    simulator: Simulator, acme: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change = prepared(acme)
+    path = Path(connection.settings_dict["NAME"])
+    files = [each for each in path.parent.iterdir() if each.name.startswith(path.name)]
+    as_confirmed = conditions.as_confirmed
+
+    def read_and_take_away(*args: Any, **kwargs: Any) -> Any:
+        ready = as_confirmed(*args, **kwargs)
+        for each in files:
+            each.unlink(missing_ok=True)
+        return ready
+
+    monkeypatch.setattr(conditions, "as_confirmed", read_and_take_away)
+
+    with pytest.raises(Blocked):
+        confirmed(change)
+
+    assert simulator.posts == []
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -275,10 +299,10 @@ def test_row_46_database_that_turned_read_only_after_the_post_takes_it_later(
 
     def turn_read_only() -> None:
         options["init_command"] = f"{writing} PRAGMA query_only=ON;"
-        raw.execute("PRAGMA query_only=ON")
+        ours.connection.execute("PRAGMA query_only=ON")
 
     change = prepared(acme)
-    raw = connection.connection
+    ours = connections["default"]
     witness.also = turn_read_only
 
     with pytest.raises(NotRecordedYet) as told:

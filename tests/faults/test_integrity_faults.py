@@ -148,7 +148,7 @@ def test_row_48_guards_that_are_put_back_clear_nothing_and_an_admin_does(
     call_command("migrate", verbosity=0)
     still = operator.form(form.send().leads_to)
     pages = [operator.client.get(reverse("dashboard")).content.decode()]
-    adoption.adopt(by=admin(), reason="A migration of another tool took them away")
+    adoption.adopt(by=admin(), reason="A migration of another tool took them away", seen=tampering.shown())
     pages.append(operator.client.get(reverse("dashboard")).content.decode())
 
     assert guards.missing(connection) == []
@@ -254,7 +254,7 @@ def test_row_49_restored_backup_is_recognized_and_nothing_is_sent_twice(
     blocked = integrity.trouble()
     with pytest.raises(Refused):
         changes.approve(fresh(waiting), by=approver(), typed_name="acme")
-    adoption.adopt(by=admin(), reason="Disk failure, restored from 09:00")
+    adoption.adopt(by=admin(), reason="Disk failure, restored from 09:00", seen=tampering.shown())
     with pytest.raises(AlreadyMoved):
         changes.approve(fresh(waiting), by=approver(), typed_name="acme")
     reconciliation.reconcile(by=factories.WORKER)
@@ -290,7 +290,7 @@ def test_row_49_form_of_before_the_backup_cannot_be_used_again(
 
     (put_back or kept[0])()
     as_restored = fresh(change).status
-    adoption.adopt(by=admin(), reason="Disk failure")
+    adoption.adopt(by=admin(), reason="Disk failure", seen=tampering.shown())
 
     with pytest.raises((AlreadyMoved, Refused)):
         changes.confirm(fresh(change), words(fresh(change)), by=by_author(change))

@@ -258,6 +258,25 @@ def test_a_guard_that_is_gone_is_missed_and_put_back(name: str) -> None:
     assert guards.missing(connection) == []
 
 
+@pytest.mark.parametrize(
+    ("statement", "named"),
+    [
+        (f"CREATE TRIGGER swallow BEFORE INSERT ON {TABLE} BEGIN SELECT RAISE(IGNORE); END", "swallow"),
+    ]
+    if IS_SQLITE
+    else [
+        (f"CREATE RULE swallow AS ON INSERT TO {TABLE} DO INSTEAD NOTHING", "swallow"),
+        (f"CREATE TRIGGER swallow BEFORE INSERT ON {TABLE} FOR EACH ROW EXECUTE FUNCTION audit_guard()", "swallow"),
+    ],
+)
+def test_what_nobody_shipped_is_named_and_stays_for_who_put_it_there(statement: str, named: str) -> None:
+    run(statement)()
+
+    guards.install(connection)
+
+    assert guards.missing(connection) == [f"{named} (not shipped)"]
+
+
 @pytest.mark.skipif(not IS_SQLITE, reason="of SQLite")
 def test_a_guard_that_says_something_else_is_missed() -> None:
     run(
@@ -384,3 +403,23 @@ def test_the_role_of_the_portal_can_append_and_nothing_else(as_the_portal: str) 
     assert integrity.verify().entries == 6
     assert integrity.trouble() is None
     assert as_the_portal.startswith("portal_")
+
+
+MOMENTS = ["'never'", "x'ff'", "7"] if IS_SQLITE else ["'infinity'", "'-infinity'", "'20000-01-01'", "'0044-03-15 BC'"]
+"""What the database takes for a moment, and nobody could read."""
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_an_entry_of_no_moment_is_refused(moment: str) -> None:
+    with pytest.raises(DatabaseError, match="follows on the last one"), transaction.atomic():
+        run(following(at=moment))()
+
+    run(following(at="at"))()
+
+
+def following(at: str) -> str:
+    """Give the insert of a next entry as whoever knows the guards would forge it."""
+    names = [str(field.column) for field in AuditEntry._meta.fields]
+    forged = {"seq": "seq + 1", "at": at, "previous": "hash", "hash": f"'{HASH}'"}
+    values = ", ".join(forged.get(name, name) for name in names)
+    return f"INSERT INTO {TABLE} ({', '.join(names)}) SELECT {values} FROM {TABLE} ORDER BY seq DESC LIMIT 1"

@@ -154,3 +154,17 @@ def migrated_again() -> None:
         plan=[],
         apps=apps,
     )
+
+
+@pytest.mark.django_db(transaction=True)
+def test_guards_that_were_taken_away_before_a_migration_are_put_back_and_known():
+    guards.lift(connection)
+
+    migrate(NAMES[-1])
+
+    assert guards.missing(connection) == []
+    found = integrity.trouble()
+    assert found is not None
+    assert found.trouble is integrity.Trouble.GUARDS_MISSING
+    assert "missing before a migration: audit_guard_" in found.detail
+    assert AuditEntry.objects.get(event=Event.LOG_ALARM).actor_name == "migrate"

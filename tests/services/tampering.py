@@ -8,7 +8,7 @@ from django.db import connection, transaction
 
 from hamr_portal.domain.audit import Event
 from hamr_portal.models import AuditEntry, guards
-from hamr_portal.services import audit
+from hamr_portal.services import audit, integrity
 from tests import factories
 
 
@@ -41,3 +41,9 @@ def cut(after: int) -> None:
 def events() -> list[str]:
     """Give the events on the record, oldest first."""
     return list(AuditEntry.objects.order_by("seq").values_list("event", flat=True))
+
+
+def shown() -> str:
+    """Give what a page would show to be wrong now, as its form sends it."""
+    found = integrity.trouble()
+    return integrity.seen_as(found) if found is not None else ""

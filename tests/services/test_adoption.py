@@ -40,7 +40,7 @@ from .changing import (
     words,
 )
 from .records import entries
-from .tampering import cut, edit, events, write
+from .tampering import cut, edit, events, shown, write
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -48,7 +48,7 @@ REASON = "The volume failed; restored from 09:00"
 
 
 def adopt(by: Actor | None = None, reason: str = REASON) -> None:
-    adoption.adopt(by=by or admin(), reason=reason)
+    adoption.adopt(by=by or admin(), reason=reason, seen=shown())
 
 
 def look() -> None:
@@ -142,6 +142,38 @@ def test_it_takes_a_ring(settings: Settings) -> None:
     assert "chain.restored" not in events()
 
 
+def test_nobody_answers_for_what_they_have_not_seen() -> None:
+    write(5)
+    guards.lift(connection)
+    seen = shown()
+    guards.install(connection)
+    restored(2)
+
+    with pytest.raises(adoption.LookAgain):
+        adoption.adopt(by=admin(), reason=REASON, seen=seen)
+
+    assert "chain.restored" not in events()
+
+
+def test_what_missing_guards_let_happen_is_shown_before_it_is_adopted() -> None:
+    write(5)
+    guards.lift(connection)
+    look()
+    guards.install(connection)
+    edit(3, reason="another")
+
+    with pytest.raises(adoption.LookAgain):
+        adopt()
+    found = integrity.trouble()
+    adopt()
+
+    assert found is not None
+    assert (found.trouble, found.broken_seq) == (Trouble.BROKEN, 3)
+    assert "guards of the audit log are missing" in found.detail
+    assert entries(Event.LOG_ADOPTED)[0].data["broken"] == 3
+    assert integrity.trouble() is None
+
+
 def test_it_takes_anchors_that_can_be_read(settings: Settings) -> None:
     write(3)
     settings.ANCHOR_FILE.mkdir()
@@ -150,12 +182,9 @@ def test_it_takes_anchors_that_can_be_read(settings: Settings) -> None:
     with pytest.raises(anchors.AnchorsUnreadable):
         adopt()
     settings.ANCHOR_FILE.rmdir()
-    still = integrity.trouble()
-    adopt()
 
-    assert still is not None
-    assert still.trouble is Trouble.ANCHOR_UNREADABLE
     assert integrity.trouble() is None
+    assert "chain.restored" not in events()
 
 
 def test_anchors_of_another_installation_are_left_behind(settings: Settings) -> None:
@@ -171,7 +200,7 @@ def test_anchors_of_another_installation_are_left_behind(settings: Settings) -> 
     adopt()
 
     assert seen is not None
-    assert seen.trouble is Trouble.ANCHOR_UNREADABLE
+    assert seen.trouble is Trouble.NO_GENUINE_ANCHOR
     assert integrity.trouble() is None
     assert "anchor" not in entries(Event.LOG_ADOPTED)[0].data
 
@@ -237,6 +266,21 @@ def test_what_may_have_been_sent_since_is_unknown(
         assert now.sent_at is not None
         assert now.check_at is not None
         assert entries(Event.CHANGE_RESTORED)[0].data["before"] == before
+
+
+def test_what_may_have_been_sent_is_unknown_as_well_where_another_trouble_was_found_first(simulator: Simulator) -> None:
+    change = standing(connected(simulator)[0], ChangeStatus.AWAITING_APPROVAL, needs_approval=True)
+    write(3)
+    restored(2)
+    guards.lift(connection)
+    look()
+    guards.install(connection)
+
+    adopt()
+
+    assert fresh(change).status == ChangeStatus.UNKNOWN
+    assert entries(Event.LOG_ADOPTED)[0].outcome == "OLDER_THAN_ANCHOR"
+    assert integrity.trouble() is None
 
 
 def test_what_another_moves_meanwhile_is_left_to_them(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import stat
 
 import pytest
@@ -35,8 +36,12 @@ def test_the_newest_of_those_that_were_put_there_is_found() -> None:
 def test_where_nothing_was_put_yet_there_is_none(settings: Settings) -> None:
     assert anchors.newest() is None
 
+
+def test_a_file_that_was_emptied_holds_none_that_is_genuine(settings: Settings) -> None:
     settings.ANCHOR_FILE.touch()
-    assert anchors.newest() is None
+
+    with pytest.raises(anchors.NoneGenuine):
+        anchors.newest()
 
 
 def test_the_file_is_made_with_its_folder_for_the_portal_alone(settings: Settings) -> None:
@@ -92,3 +97,22 @@ def test_without_a_ring_there_is_no_telling(settings: Settings) -> None:
         anchors.newest()
     with pytest.raises(KeyRingUnusable):
         anchors.checkpoint(PLACE)
+
+
+def test_a_line_that_a_full_disk_cut_off_takes_no_other_with_it(settings: Settings) -> None:
+    put(1)
+    with settings.ANCHOR_FILE.open("ab") as file:
+        file.write(b'{"seq": 2, "ha')
+
+    put(3)
+
+    newest = anchors.newest()
+    assert newest is not None
+    assert newest.seq == 3
+
+
+def test_a_checkpoint_that_a_full_disk_takes_in_part_was_not_put(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "write", lambda file, text: len(text) - 1)
+
+    with pytest.raises(OSError, match="No space left"):
+        put(1)

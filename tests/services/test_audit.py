@@ -3,12 +3,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connection, transaction
 from pytest_django.fixtures import Settings
 
 from hamr_portal.domain.audit import Actor, Event
 from hamr_portal.domain.chain import walk
-from hamr_portal.models import AuditEntry
+from hamr_portal.models import AuditEntry, guards
 from hamr_portal.services import audit, integrity, keys
 from tests import factories
 
@@ -79,6 +79,22 @@ def test_what_cannot_be_signed_is_not_recorded(settings: Settings):
 
     assert isinstance(refused.value, DatabaseError)
     assert not AuditEntry.objects.exists()
+
+
+SWALLOWS = {
+    "sqlite": f"CREATE TRIGGER swallow BEFORE INSERT ON {guards.TABLE} BEGIN SELECT RAISE(IGNORE); END",
+    "postgresql": f"CREATE RULE swallow AS ON INSERT TO {guards.TABLE} DO INSTEAD NOTHING",
+}
+"""What a database's owner can put there so that an insert does nothing, and says nothing."""
+
+
+@pytest.mark.django_db
+def test_what_the_database_swallows_is_not_taken_for_recorded():
+    with connection.cursor() as cursor:
+        cursor.execute(SWALLOWS[connection.vendor])
+
+    with pytest.raises(audit.NotKept, match="entry 1 is not on the record"), transaction.atomic():
+        audit.append(Event.WORKER_RESUMED, by=factories.WORKER)
 
 
 @pytest.mark.django_db

@@ -15,7 +15,7 @@ from hamr_portal.domain.audit import Event
 from hamr_portal.domain.changes import APPROVAL_LASTS, Again, ChangeStatus, Move
 from hamr_portal.domain.connections import HamrStatus
 from hamr_portal.domain.people import Role
-from hamr_portal.models import AuditEntry, Change, LogLine, Organization, Person, SkipNotice
+from hamr_portal.models import AuditEntry, Change, LogLine, LogStanding, Organization, Person, SkipNotice
 from hamr_portal.services import (
     audit,
     changes,
@@ -411,6 +411,49 @@ def test_what_is_refused_is_refused_in_this_order(simulator: Simulator, monkeypa
     ]
     assert len(simulator.requests) == before
     assert fresh(change).status == "PREPARED"
+
+
+KEY = "with 0123456789ABCDEF0123456789abcdef"
+"""What a key of Datadog looks like."""
+
+
+@pytest.mark.parametrize("typed", [KEY, f"{KEY}01234567, it is", "0123456789abcdef0123456789abcdef01234567"])
+def test_what_looks_like_a_key_never_goes_on_the_record(simulator: Simulator, typed: str):
+    acme, _ = changing.connected(simulator)
+    change = prepared(acme)
+
+    with pytest.raises(Incomplete) as raised:
+        confirmed(change, reason=typed, ticket=typed)
+
+    assert raised.value.problems == (Problem.KEY_IN_TICKET, Problem.KEY_IN_REASON)
+    assert not AuditEntry.objects.filter(data__icontains="0123456789abcdef").exists()
+
+
+@pytest.mark.parametrize("typed", ["9c1185a5c5e9fc54612808977ee8f548b2258d31f", "order 0123456789abcdef", "x" * 40])
+def test_what_is_shorter_longer_or_a_word_is_no_key(simulator: Simulator, typed: str):
+    acme, _ = changing.connected(simulator)
+
+    assert confirmed(prepared(acme), reason=typed).status == ChangeStatus.VERIFIED
+
+
+def test_a_record_that_comes_into_doubt_while_the_sides_are_read_blocks_a_change(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+):
+    acme, _ = changing.connected(simulator)
+    change = prepared(acme)
+    as_confirmed = conditions.as_confirmed
+
+    def read_and_doubt(*args: Any, **kwargs: Any) -> Any:
+        ready = as_confirmed(*args, **kwargs)
+        LogStanding.objects.create(pk=1, trouble="BROKEN", detail="entry #1")
+        return ready
+
+    monkeypatch.setattr(conditions, "as_confirmed", read_and_doubt)
+    with pytest.raises(SidesChanged) as raised:
+        confirmed(change)
+
+    assert raised.value.facts["checks"] == ["LOG_IN_DOUBT"]
+    assert simulator.posts == []
 
 
 def test_a_refusal_is_on_the_record_with_the_change_and_everything_that_was_wrong(simulator: Simulator):
@@ -886,7 +929,12 @@ def test_an_admin_who_skips_approval_is_not_told_of_it(simulator: Simulator):
 
 @pytest.mark.parametrize(
     ("reason", "problem"),
-    [("", Problem.REASON_MISSING), (" \n", Problem.REASON_MISSING), ("r" * 2001, Problem.REASON_TOO_LONG)],
+    [
+        ("", Problem.REASON_MISSING),
+        (" \n", Problem.REASON_MISSING),
+        ("r" * 2001, Problem.REASON_TOO_LONG),
+        (KEY, Problem.KEY_IN_REASON),
+    ],
 )
 def test_skipping_approval_needs_a_reason_of_its_own_and_the_name(simulator: Simulator, reason: str, problem: Problem):
     acme, _ = changing.connected(simulator)

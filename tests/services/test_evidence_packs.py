@@ -16,7 +16,7 @@ from hamr_portal.services.refusals import Incomplete
 from hamr_portal.simulator import Simulator
 from tests import factories
 
-from . import changing
+from . import changing, tampering
 
 pytestmark = pytest.mark.django_db
 
@@ -200,6 +200,27 @@ def test_a_change_that_was_edited_by_hand_is_told_from_its_record(simulator: Sim
     assert (after.request, after.url) == (before.request, before.url)
 
 
+def test_a_move_while_the_pack_is_made_is_no_edit_by_hand(simulator: Simulator) -> None:
+    primary, _ = changing.connected(simulator)
+    change = changing.prepared(primary)
+    scope = Scope(change=changing.fresh(change))
+    moved: list[Change] = []
+
+    def and_meanwhile(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        came = execute(sql, params, many, context)
+        if not moved and sql.startswith("SELECT") and '"hamr_portal_change"."status"' in sql:
+            moved.append(change)
+            changes.cancel(changing.fresh(change), by=changing.operator())
+        return came
+
+    with connection.execute_wrapper(and_meanwhile):
+        pack = made(scope)
+
+    assert moved
+    assert pack.changes[0].differs == []
+    assert pack.changes[0].story.change.status == ChangeStatus.CANCELLED
+
+
 def test_an_edited_entry_is_found_and_named(simulator: Simulator) -> None:
     primary, _ = changing.connected(simulator)
     change = changing.changed(primary)
@@ -210,6 +231,7 @@ def test_an_edited_entry_is_found_and_named(simulator: Simulator) -> None:
 
     assert pack.walked.broken is not None
     assert (pack.walked.entries, pack.walked.broken.seq) == (2, entries[2].seq)
+    assert pack.spoilt == {entries[2].seq}
 
 
 @pytest.mark.parametrize("data", ["no JSON", "[1]", "[" * 100_000])
@@ -234,8 +256,32 @@ def test_a_pack_says_whether_the_log_is_in_doubt(simulator: Simulator) -> None:
     pack = of(change)
 
     assert pack.walked.broken is None
-    assert pack.trouble is not None
-    assert pack.trouble.trouble is integrity.Trouble.GUARDS_MISSING
+    assert pack.state.trouble is not None
+    assert pack.state.trouble.trouble is integrity.Trouble.GUARDS_MISSING
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL keeps numbers in a field of numbers")
+@pytest.mark.parametrize("change", ["abc", b"\xff", 5.5, -1])
+def test_an_entry_that_names_no_number_of_a_change_breaks_no_pack(simulator: Simulator, change: Any) -> None:
+    primary, _ = changing.connected(simulator)
+    kept = changing.changed(primary)
+    seq = AuditEntry.objects.filter(event=Event.PAIR_FOUND).get().seq
+    tampering.unguarded("UPDATE hamr_portal_auditentry SET change = %s WHERE seq = %s", change, seq)
+
+    pack = made(TODAY)
+
+    assert [told.story.change for told in pack.changes] == [kept]
+    assert pack.gone == ()
+    assert pack.walked.broken is not None
+
+
+def test_a_change_of_which_only_the_record_is_left_is_named() -> None:
+    with transaction.atomic():
+        audit.append(Event.CHANGE_SENDING, by=factories.ADMIN, change=4711)
+
+    pack = made(TODAY)
+
+    assert (pack.changes, pack.gone) == ((), (4711,))
 
 
 # --- pairs and days ---------------------------------------------------------------------------------------------
@@ -250,6 +296,7 @@ def test_the_pack_of_a_pair_tells_of_both_sides_and_of_no_other_pair(simulator: 
     pack = made(Scope(pair=pair, since=TODAY.since, until=TODAY.until))
 
     assert [told.story.change for told in pack.changes] == [ours, across]
+    assert pack.sides == ("acme", "acme-dr")
     assert others.pk not in {entry.change for entry in pack.entries}
     assert {"acme", "acme-dr"} <= {entry.organization for entry in pack.entries} <= {"acme", "acme-dr", ""}
     assert json.loads(pack.made.data) == {"pair": pair.name, "since": "2000-01-01", "until": "2100-01-01"}

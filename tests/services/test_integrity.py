@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from datetime import timedelta
 from threading import Event as Signal
 from typing import Any
@@ -17,22 +16,37 @@ from hamr_portal.crypto import KeyRingUnusable, create_ring
 from hamr_portal.domain.audit import Event
 from hamr_portal.domain.chain import Broken, Place
 from hamr_portal.models import AuditEntry, LogStanding, Worker, guards
-from hamr_portal.services import adoption, anchors, audit, integrity, workers
+from hamr_portal.services import adoption, anchors, audit, exports, integrity, log, workers
 from hamr_portal.services.integrity import Trouble
 from tests import factories
 
 from .changing import admin
 from .records import entries
-from .tampering import cut, edit, events, unguarded, write
+from .tampering import cut, edit, events, shown, unguarded, write
 
 WORKER = factories.WORKER
 IS_SQLITE = connection.vendor == "sqlite"
+
+SPOILT = (
+    [
+        "at = '2026-13-45 99:00:00'",
+        "at = 'never'",
+        "at = 7",
+        "reason = CAST(x'ff' AS TEXT)",
+        "reason = x'ff'",
+        "change = 'none'",
+    ]
+    if IS_SQLITE
+    else ["at = 'infinity'", "at = '20000-01-01'"]
+)
+"""What the database takes for a field and no entry can hold."""
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def look() -> None:
-    """Look after the record, as a worker does."""
+    """Look after the record, as a worker does each interval."""
+    LogStanding.objects.update(verified_at=None)
     integrity.verify_and_keep(by=WORKER)
 
 
@@ -46,7 +60,7 @@ def alarms() -> list[str]:
 
 
 def adopt(reason: str = "The disk was restored") -> None:
-    adoption.adopt(by=admin(), reason=reason)
+    adoption.adopt(by=admin(), reason=reason, seen=shown())
 
 
 # --- whole ------------------------------------------------------------------------------------------------------
@@ -259,7 +273,62 @@ def test_an_anchor_file_that_cannot_be_read_is_a_trouble(settings: Settings) -> 
     look()
 
     assert told() == (Trouble.ANCHOR_UNREADABLE, f"{settings.ANCHOR_FILE} cannot be read (Is a directory)")
-    assert alarms() == ["ANCHOR_UNREADABLE"]
+    assert alarms() == []
+    settings.ANCHOR_FILE.rmdir()
+    assert told() is None
+
+
+def test_an_anchor_file_that_was_emptied_is_a_trouble(settings: Settings) -> None:
+    write(3)
+    look()
+    settings.ANCHOR_FILE.write_bytes(b"")
+    cut(after=2)
+
+    look()
+
+    assert told() == (
+        Trouble.NO_GENUINE_ANCHOR,
+        f"{settings.ANCHOR_FILE} holds nothing that was signed with a key of this installation",
+    )
+    assert alarms() == ["NO_GENUINE_ANCHOR"]
+
+
+def test_a_copy_of_an_older_anchor_hides_no_cut(settings: Settings) -> None:
+    write(3)
+    look()
+    older = settings.ANCHOR_FILE.read_bytes()
+    write(3)
+    look()
+    with settings.ANCHOR_FILE.open("ab") as file:
+        file.write(older)
+
+    cut(after=4)
+
+    assert told() == (Trouble.OLDER_THAN_ANCHOR, "the database is older than its anchor (#4 < #6)")
+
+
+def test_an_adoption_with_the_clock_ahead_excuses_no_later_cut(time_machine: Any) -> None:
+    time_machine.move_to("2027-09-01T10:00:00Z", tick=False)
+    by = admin()
+    write(5)
+    look()
+    cut(after=4)
+    adoption.adopt(by=by, reason="Restored, with the clock ahead", seen=shown())
+    time_machine.move_to("2026-11-23T10:00:00Z", tick=False)
+    write(4)
+    look()
+    adopted_and_whole = told()
+
+    cut(after=7)
+
+    assert adopted_and_whole is None
+    assert told() == (Trouble.OLDER_THAN_ANCHOR, "the database is older than its anchor (#7 < #9)")
+
+
+def test_a_word_that_nobody_put_down_is_a_break() -> None:
+    LogStanding.objects.create(pk=1, trouble="X", detail="whatever")
+
+    assert told() == (Trouble.BROKEN, "whatever")
 
 
 def test_a_missing_ring_is_a_trouble_until_it_is_back(settings: Settings) -> None:
@@ -293,10 +362,7 @@ def test_an_entry_of_a_ring_that_is_gone_is_a_break(settings: Settings) -> None:
     assert found.detail.endswith("which is not known here")
 
 
-@pytest.mark.skipif(not IS_SQLITE, reason="PostgreSQL takes no such thing")
-@pytest.mark.parametrize(
-    "spoilt", ["at = '2026-13-45 99:00:00'", "at = 'never'", "at = 7", "reason = CAST(x'ff' AS TEXT)"]
-)
+@pytest.mark.parametrize("spoilt", SPOILT)
 def test_an_entry_that_was_spoilt_beyond_reading_is_a_break(spoilt: str) -> None:
     write(9)
     unguarded(f"UPDATE {guards.TABLE} SET {spoilt} WHERE seq = 4")
@@ -306,15 +372,34 @@ def test_an_entry_that_was_spoilt_beyond_reading_is_a_break(spoilt: str) -> None
     assert told() == (Trouble.BROKEN, "entry #4: it cannot be read")
 
 
-def test_a_database_that_is_gone_is_no_break(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("spoilt", SPOILT)
+def test_a_spoilt_entry_is_adopted_and_hides_no_other(spoilt: str) -> None:
+    write(9)
+    unguarded(f"UPDATE {guards.TABLE} SET {spoilt} WHERE seq = 4")
+    look()
+
+    shown = [each.entry.seq for each in log.checked(log.page(log.Filters()).entries)]
+    left = [json.loads(line).get("seq") for line in exports.lines(log.Filters(), format="jsonl", by=admin())]
+    adopt()
+    unguarded(f"UPDATE {guards.TABLE} SET {spoilt} WHERE event = '{Event.LOG_ADOPTED}'")
+
+    assert shown == [10, 9, 8, 7, 6, 5, 3, 2, 1]
+    assert left == [1, 2, 3, 5, 6, 7, 8, 9, 10, None]
+    assert log.one(4) is None
+    assert told() is None
+    look()
+    assert alarms() == ["BROKEN", "BROKEN"]
+
+
+def test_a_database_that_is_gone_is_no_break() -> None:
     write(3)
 
-    def gone(*_: Any) -> None:
-        raise OperationalError("the connection was closed") from sqlite3.OperationalError()
+    def gone(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if f'"{guards.TABLE}"."reason"' in sql:  # the entries themselves, after their numbers
+            raise OperationalError("the connection was closed")
+        return execute(sql, params, many, context)
 
-    monkeypatch.setattr(audit, "plain", gone)
-
-    with pytest.raises(OperationalError):
+    with connection.execute_wrapper(gone), pytest.raises(OperationalError):
         integrity.verify()
 
 
@@ -339,6 +424,20 @@ def test_a_standing_that_was_set_ahead_hides_nothing() -> None:
     look()
 
     assert told() is not None
+
+
+def test_a_restored_backup_is_told_behind_another_trouble_with_that() -> None:
+    write(10)
+    look()
+    cut(after=6)
+    edit(4, reason="another")
+    LogStanding.objects.update(trouble=Trouble.BROKEN, detail="entry #4: it was edited", broken_seq=4)
+
+    found = integrity.trouble()
+
+    assert found == integrity.Found(
+        Trouble.OLDER_THAN_ANCHOR, "the database is older than its anchor (#6 < #10); entry #4: it was edited", 4
+    )
 
 
 # --- adopted ----------------------------------------------------------------------------------------------------
@@ -383,6 +482,36 @@ def test_another_break_is_alarmed_before_it_among_it_and_after_it(seq: int) -> N
         look()
     assert told() is None
     assert alarms() == ["BROKEN", "BROKEN"]
+
+
+def test_what_more_is_wrong_than_was_adopted_is_named() -> None:
+    write(9)
+    edit(4, reason="another")
+    look()
+    adopt()
+    look()
+
+    unguarded(f"DELETE FROM {guards.TABLE} WHERE seq = %s", 7)
+    look()
+
+    assert told() == (
+        Trouble.BROKEN,
+        "entry #4: its content is not what was signed; touched since it was adopted in entry #11; "
+        "entry #8: it comes after entry 6: one is missing, twice there, or out of order",
+    )
+
+
+def test_between_two_rounds_only_what_is_new_is_gone_over() -> None:
+    write(5)
+    look()
+    edit(2, reason="another")
+
+    integrity.verify_and_keep(by=WORKER)
+    unseen = told()
+    look()
+
+    assert unseen is None
+    assert alarms() == ["BROKEN"]
 
 
 def test_an_adoption_that_was_edited_adopts_nothing() -> None:
@@ -438,6 +567,24 @@ def test_after_an_adoption_that_could_not_be_anchored_the_next_look_anchors(
     assert "the adoption is not anchored" in caplog.text
 
 
+def test_what_is_adopted_while_the_log_is_gone_over_is_not_alarmed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    write(9)
+    edit(4, reason="another")
+    look()
+    glance = integrity._at_a_glance
+
+    def and_meanwhile() -> Any:
+        monkeypatch.setattr(integrity, "_at_a_glance", glance)
+        adopt()
+        return glance()
+
+    monkeypatch.setattr(integrity, "_at_a_glance", and_meanwhile)
+    look()
+
+    assert told() is None
+    assert alarms() == ["BROKEN"]
+
+
 # --- against checkpoints from elsewhere -------------------------------------------------------------------------
 
 
@@ -452,6 +599,16 @@ def test_checkpoints_from_elsewhere_tell_what_was_cut_off_and_raise_no_alarm() -
     assert came.broken.seq == 7
     assert events()[-1] == "audit.verified"
     assert told() is None
+
+
+def test_a_break_that_is_seen_without_checkpoints_raises_the_alarm_as_well() -> None:
+    write(5)
+    made = anchors.checkpoint(audit.head())
+    edit(3, reason="another")
+
+    integrity.verify_against([made], by=admin())
+
+    assert alarms() == ["BROKEN"]
 
 
 def test_from_the_last_checkpoint_on_only_what_follows_is_verified() -> None:
@@ -490,6 +647,19 @@ def test_from_a_checkpoint_that_the_log_does_not_reach_the_whole_is_verified() -
 # --- when -------------------------------------------------------------------------------------------------------
 
 
+def test_in_doubt_it_is_due_each_interval_only(time_machine: Any) -> None:
+    time_machine.move_to("2026-11-23T10:00:00Z", tick=False)
+    write(9)
+    edit(4, reason="another")
+    write(1, change=7)
+    look()
+    soon = integrity.is_due()
+    time_machine.shift(60)
+
+    assert not soon
+    assert integrity.is_due()
+
+
 def test_it_is_due_at_first_after_a_change_and_each_interval(time_machine: Any) -> None:
     time_machine.move_to("2026-11-23T10:00:00Z", tick=False)
     write(1)
@@ -521,7 +691,7 @@ def test_a_worker_verifies_and_anchors_and_raises_the_alarm() -> None:
     beat()
     anchored = anchors.newest()
     edit(2, reason="another")
-    write(1, change=7)
+    LogStanding.objects.update(verified_at=None)
     beat()
     beat()
 

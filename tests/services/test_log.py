@@ -207,17 +207,17 @@ def test_an_entry_that_was_edited_is_told_and_its_neighbours_are_not() -> None:
     assert {shown[before].state, shown[after].state} == {State.WHOLE}
 
 
-def test_an_entry_that_does_not_follow_on_the_one_before_is_told() -> None:
+def test_an_entry_that_does_not_follow_on_the_one_before_is_as_it_was_written_and_stands_loose() -> None:
     first, second = entry(), entry()
     tamper(first, hash="f" * 64)
 
     shown = log.one(second)
 
     assert shown is not None
-    assert shown.state is State.BROKEN
+    assert (shown.state, shown.what) == (State.LOOSE, f"it does not follow on entry {first} as that is now")
 
 
-def test_an_entry_whose_predecessor_is_gone_is_told() -> None:
+def test_an_entry_whose_predecessor_is_gone_is_as_it_was_written_and_stands_loose() -> None:
     first, second = entry(), entry()
     guards.lift(connection)
     AuditEntry.objects.filter(seq=first).delete()
@@ -225,8 +225,21 @@ def test_an_entry_whose_predecessor_is_gone_is_told() -> None:
     shown = log.one(second)
 
     assert shown is not None
+    assert (shown.state, shown.what) == (State.LOOSE, f"entry {first}, on which it followed, is missing")
+    assert (log.is_kept(first), log.is_kept(second)) == (False, True)
+
+
+def test_an_entry_that_was_edited_beside_a_gap_is_told_as_edited() -> None:
+    first, second = entry(), entry()
+    tamper(second, reason="Somebody else's fault")
+    guards.lift(connection)
+    AuditEntry.objects.filter(seq=first).delete()
+
+    shown = log.one(second)
+
+    assert shown is not None
     assert shown.state is State.BROKEN
-    assert "is missing" in shown.what
+    assert "is missing; its content is not what was signed" in shown.what
 
 
 def test_an_entry_of_a_key_that_is_not_known_here_cannot_be_checked() -> None:

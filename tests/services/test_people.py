@@ -95,9 +95,10 @@ def test_a_role_that_an_actor_had_at_sign_in_counts_for_nothing(update: dict[str
 
 
 def test_somebody_who_is_not_allowed_is_on_the_record():
-    record_denied(changing.approver(), Action.CHANGE_STATUS)
+    record_denied(changing.approver(), Action.CHANGE_STATUS, page="/changes/4/", organization="acme", change=4)
 
     (entry,) = entries()
+    assert (entry.organization, entry.data) == ("acme", {"page": "/changes/4/"})
     assert (entry.event, entry.actor, entry.outcome) == (
         *(Event.ACCESS_DENIED, changing.approver().name),
         "CHANGE_STATUS",

@@ -694,7 +694,8 @@ def test_what_one_worker_took_is_left_to_it_until_its_reading_must_be_over(
 
 
 def test_what_another_worker_was_quicker_to_take_is_left_to_it(lost: Change, monkeypatch: pytest.MonkeyPatch):
-    seen_before = SimpleNamespace(filter=lambda *_, **__: [lost])
+    taken = [(lost.pk, lost.check_at, *lost.sides)]
+    seen_before = SimpleNamespace(filter=lambda *_, **__: SimpleNamespace(values_list=lambda *_: taken))
     monkeypatch.setattr(ChangeQuerySet, "unsettled", lambda _: seen_before)
     Change.objects.filter(pk=lost.pk).update(check_at=AT + timedelta(seconds=26))
 

@@ -13,11 +13,12 @@ from hamr_portal.domain.connections import ReadOutcome
 from hamr_portal.domain.log import Kind
 from hamr_portal.domain.people import Action
 from hamr_portal.domain.previews import Check
+from hamr_portal.hamr_client import Phase
 from hamr_portal.services import exports, refusals, sessions
 from hamr_portal.services.integrity import Trouble
 from hamr_portal.services.verification import VerifyOutcome
 from hamr_portal.templatetags import _entries
-from hamr_portal.templatetags._entry_words import EVENTS, event_words, look_of, outcomes
+from hamr_portal.templatetags._entry_words import EVENTS, event_words, look_of, outcomes, value_words
 
 from .drawing import drawn
 
@@ -264,6 +265,50 @@ def test_a_moment_is_shown_with_its_day_and_where_it_matters_to_the_microsecond(
     assert "<strong>23:58:14</strong>" in drawn("{% when at %}", at=MOMENT)
     assert "14 Mar" in drawn("{% when at %}", at=MOMENT)
     assert "2026-03-14 23:58:14.123456 UTC" in drawn("{% exact at %}", at=MOMENT)
+
+
+@pytest.mark.parametrize(
+    ("kept", "shown"),
+    [
+        ("entry #4: it follows on entry 3", "entry 4: it follows on entry 3"),
+        ("Entry #4", "entry 4"),
+        ("older than its anchor (#40 < #99)", "older than its anchor (entry 40 < entry 99)"),
+        ("anchored at 2026-11-23T15:14:04.123456Z", "anchored at 23 Nov 2026 15:14:04 UTC"),
+        ("password, 2026-11-23T17:14:04+02:00", "password, 23 Nov 2026 15:14:04 UTC"),
+        ("anchored at 2026-13-77T15:14:04Z", "anchored at 2026-13-77T15:14:04Z"),
+        ("anchored at 0001-01-01T00:00:00+14:00", "anchored at 0001-01-01T00:00:00+14:00"),
+    ],
+)
+def test_the_portals_own_sentences_name_entries_and_moments_as_every_page_does(kept: str, shown: str) -> None:
+    assert drawn("{{ kept|plainly }}", kept=kept) == shown.replace("<", "&lt;")
+
+
+def test_values_that_the_portal_keeps_in_its_own_words_are_told_in_those_of_the_pages() -> None:
+    shown = entry(
+        seen_at="2026-11-23 15:14:05.123456+00:00",
+        phase="WAIT",
+        role="AUDITOR",
+        detail="entry #4: it is missing",
+        comment="#4 at 2026-11-23T15:14:05Z",
+    )
+
+    assert dict(_entries.particulars(shown)) == {
+        "Seen at": "23 Nov 2026 15:14:05 UTC",
+        "How far it came": "sent, no answer yet",
+        "Role": "auditor",
+        "In particular": "entry 4: it is missing",
+        "Comment": "#4 at 2026-11-23T15:14:05Z",
+    }
+
+
+def test_what_came_of_it_is_told_in_words_alone_for_paper() -> None:
+    assert drawn("{{ entry|outcome_of }}", entry=Entry(Event.CHANGE_SENDING, "SENDING")) == "Sending"
+    assert drawn("{{ entry|outcome_of }}", entry=Entry(Event.PAIR_FOUND)) == ""
+    assert drawn("{{ kept|in_words }}", kept="AWAITING_APPROVAL") == "Waiting for approval"
+
+
+def test_every_phase_of_a_request_has_words() -> None:
+    assert all(value_words(phase) != phase for phase in Phase)
 
 
 def test_numbers_and_hashes_are_grouped_for_the_eye() -> None:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from django.db import connection, transaction
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from hamr_portal.domain.audit import Actor, Event
 from hamr_portal.domain.changes import ChangeStatus
 from hamr_portal.domain.people import Role
 from hamr_portal.models import AuditEntry, LogStanding, guards
-from hamr_portal.services import anchors, audit, integrity, log
+from hamr_portal.services import anchors, audit, chain_states, integrity, log
 from tests import factories
-from tests.services import changing
+from tests.services import changing, tampering
 from tests.services.records import entries
 
 from .conftest import SignIn
@@ -109,6 +111,16 @@ def test_filters_combine_and_live_in_the_address(auditor: Client) -> None:
     assert "1 entry matches" in words(response)
 
 
+def test_what_is_filtered_by_a_change_leads_to_its_evidence_pack(auditor: Client) -> None:
+    entry(change=41)
+
+    filtered, all_of_it = (auditor.get(reverse("audit"), asked) for asked in ({"change": "41"}, {}))
+
+    assert "Evidence pack of change 41" in words(filtered)
+    assert f'href="{reverse("evidence_pack")}?change=41"' in filtered.content.decode()
+    assert f'href="{reverse("evidence_pack")}">Evidence pack' in all_of_it.content.decode()
+
+
 def test_each_filter_can_be_removed_and_the_others_stay(auditor: Client) -> None:
     entry(organization="acme", ticket="INC-2")
 
@@ -195,7 +207,7 @@ def test_pages_are_cut_by_numbers_and_keep_their_filters(auditor: Client, monkey
     assert 'href="/audit/?organization=acme">Newest' in rest.content.decode()
 
 
-@pytest.mark.parametrize("before", ["x", "-3", "9" * 40, "²"])
+@pytest.mark.parametrize("before", ["x", "-3", "9" * 40, "9" * 5000, "²"])
 def test_an_address_of_no_page_is_none(auditor: Client, before: str) -> None:
     entry()
 
@@ -249,6 +261,33 @@ def test_an_entry_shows_everything_of_it_at_its_own_address(auditor: Client) -> 
     assert f'href="{reverse("audit_entry", args=[first])}">Entry {first}' in response.content.decode()
 
 
+def test_an_entry_is_told_in_the_words_and_times_of_the_portal(auditor: Client) -> None:
+    by = replace(MARA, signed_in="password, 2026-11-23T15:14:04Z")
+    data = {"seen_at": "2026-11-23 15:14:05.123456+00:00", "phase": "ANSWER", "role": "AUDITOR"}
+    seq = entry(Event.CHANGE_ACCEPTED, by=by, outcome="ACCEPTED", data=data)
+
+    shown = words(auditor.get(reverse("audit_entry", args=[seq]))).partition("All that it tells")[0]
+
+    assert "Signed in password, 23 Nov 2026 15:14:04 UTC" in shown
+    assert "Seen at 23 Nov 2026 15:14:05 UTC" in shown
+    assert "How far it came answered" in shown
+    assert "Role auditor" in shown
+
+
+def test_the_page_of_a_change_leads_to_its_receipt(simulator: Any, signed_in: SignIn) -> None:
+    side, _ = changing.connected(simulator)
+    change = changing.changed(side)
+    receipt = audit.entries_of(change.pk).receipt
+    assert receipt is not None
+    link = f'<a href="{reverse("audit_entry", args=[receipt])}">entry {receipt}</a>'
+
+    pages = {role: signed_in(role).get(reverse("change", args=[change.pk])) for role in (Role.AUDITOR, Role.VIEWER)}
+
+    assert link in pages[Role.AUDITOR].content.decode()
+    assert link not in pages[Role.VIEWER].content.decode()
+    assert f"Receipt entry {receipt}" in words(pages[Role.VIEWER])
+
+
 def test_an_entry_leads_to_the_log_of_its_person_organization_and_change(auditor: Client, simulator: Any) -> None:
     side, _ = changing.connected(simulator)
     change = changing.standing(side, ChangeStatus.NOT_SENT, author=factories.person(Role.OPERATOR))
@@ -273,14 +312,66 @@ def test_an_entry_that_is_not_there_is_no_page(auditor: Client, seq: int) -> Non
     assert auditor.get(reverse("audit_entry", args=[seq])).status_code == 404
 
 
-def test_an_entry_that_was_edited_says_so(auditor: Client) -> None:
-    seq = entry(reason="Region is down")
+def test_an_entry_that_was_edited_says_so_on_its_page_and_in_its_row(auditor: Client) -> None:
+    seq, after = entry(reason="Region is down"), entry()
     tamper(seq, reason="Nobody knows")
 
     text = words(auditor.get(reverse("audit_entry", args=[seq])))
 
     assert "Not as it was written Its content is not what was signed" in text
-    assert "Not as it was written" in words(auditor.get(reverse("audit")))
+    assert "Chain broken here Its content is not what was signed. Next: compare it with a copy of the log" in text
+    listed = auditor.get(reverse("audit")).content.decode()
+    assert "Chain broken here" in row(listed, seq)
+    assert "Chain broken" not in row(listed, after)
+
+
+def row(page: str, seq: int) -> str:
+    """Give an entry's row of the list, without what opens in place."""
+    return next(each for each in page.split('<tr role="row" ') if f'aria-controls="d{seq}"' in each)
+
+
+def test_where_an_entry_is_missing_the_next_one_is_as_it_was_written_and_the_gap_is_told(auditor: Client) -> None:
+    missing, after = entry(), entry()
+    cut_out(missing)
+
+    response = auditor.get(reverse("audit_entry", args=[missing]))
+
+    assert response.status_code == 404
+    assert f"Entry {missing} is missing from the log" in words(response)
+    assert f'href="{reverse("audit_entry", args=[after])}">Entry {after}' in response.content.decode()
+    text = words(auditor.get(reverse("audit_entry", args=[after])))
+    assert "As it was written; the chain is broken before it" in text
+    assert f"entry {missing}, on which it followed, is missing" in text
+    assert "Not as it was written" not in text
+    assert "Chain broken before it" in row(auditor.get(reverse("audit")).content.decode(), after)
+
+
+def test_the_first_entry_can_be_missing_too(auditor: Client) -> None:
+    first, after = entry(), entry()
+    assert first == 1
+    cut_out(first)
+
+    response = auditor.get(reverse("audit_entry", args=[1]))
+
+    assert "The first one" in words(response)
+    assert f'href="{reverse("audit_entry", args=[after])}"' in response.content.decode()
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL keeps no text that is none")
+def test_an_entry_that_nobody_can_read_is_told_as_that_and_not_as_missing(auditor: Client) -> None:
+    seq = entry()
+    entry()
+    tampering.unguarded("UPDATE hamr_portal_auditentry SET reason = %s WHERE seq = %s", b"\xff", seq)
+
+    response = auditor.get(reverse("audit_entry", args=[seq]))
+
+    assert response.status_code == 404
+    assert f"Entry {seq} cannot be read" in words(response)
+    assert "missing" not in words(response)
+
+
+def cut_out(seq: int) -> None:
+    tampering.unguarded("DELETE FROM hamr_portal_auditentry WHERE seq = %s", seq)
 
 
 def test_an_entry_of_an_unknown_key_says_that_it_cannot_be_checked(auditor: Client) -> None:
@@ -340,7 +431,15 @@ def test_verifying_says_how_many_entries_are_whole_and_is_itself_on_the_record(a
 
     response = auditor.post(reverse("audit_verify"), follow=True)
 
-    assert re.search(r"Chain verified: \d+ entries are whole, up to entry \d+\.", says(response))
+    told = re.search(
+        r"Chain verified: (\d+) entries are whole, up to entry (\d+)\. This verification is entry (\d+)\.",
+        says(response),
+    )
+    assert told is not None
+    assert told[1] == told[2]
+    assert int(told[3]) == int(told[2]) + 1
+    assert f"Up to entry {told[2]}; 1 newer" in words(response)
+    assert "All gone over" in words(response)
     assert "Chain verified" in words(response)
     assert entries(Event.LOG_VERIFIED)[0].actor == "auditor@halden.example"
 
@@ -387,11 +486,18 @@ def test_a_break_that_was_adopted_is_told_as_that(admin: Client) -> None:
     broken = entry(reason="Region is down")
     tamper(broken, reason="Nobody knows")
     admin.post(reverse("audit_verify"))
-    admin.post(reverse("audit_adopt"), {"reason": "A disk was replaced"})
+    adopt(admin, "A disk was replaced")
+    adoption = AuditEntry.objects.get(event=Event.LOG_ADOPTED).seq
 
     response = admin.post(reverse("audit_verify"), follow=True)
 
-    assert "An admin adopted the log as it is" in says(response)
+    text = words(response)
+    assert f"An admin adopted the log as it is (entry {adoption}). Verified from entry {adoption} on" in says(response)
+    assert f"Verified from entry {adoption} on" in text
+    assert f"Broken at entry {broken} ; adopted up to entry {adoption - 1} by admin@halden.example" in text
+    assert f"( entry {adoption} ): A disk was replaced" in text
+    assert "Chain verified" not in text
+    assert f"Audit chain verified from entry {adoption} up to entry" in words(admin.get(reverse("dashboard")))
 
 
 def test_without_its_key_the_log_is_not_verified_and_the_page_says_why(auditor: Client, settings: Any) -> None:
@@ -428,6 +534,33 @@ def test_a_chain_that_was_verified_long_ago_says_since_when_not(auditor: Client)
 
     assert "Not verified since" in text
     assert "Chain verified" not in text.partition("All times UTC")[0]
+
+
+def test_without_its_keys_the_chain_is_not_called_verified(auditor: Client, settings: Any) -> None:
+    LogStanding.objects.create(pk=1, verified_at=timezone.now())
+    settings.ANCHOR_FILE = settings.ANCHOR_FILE.with_name("none yet")
+    settings.KEY_RING_FILE.unlink()
+
+    text = words(auditor.get(reverse("audit")))
+
+    assert "In doubt" in text
+    assert "hain verified" not in text
+
+
+def test_a_log_longer_than_a_round_says_what_was_gone_over_when(
+    auditor: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(6):
+        entry()
+    auditor.post(reverse("audit_verify"))
+    monkeypatch.setattr(chain_states, "AGAIN_AT_A_TIME", 2)
+    LogStanding.objects.update(again_seq=2)
+
+    text = words(auditor.get(reverse("audit")))
+
+    assert "New entries, and a part of the older ones, gone over" in text
+    assert "this round up to entry 2; all at once" in text
+    assert "All gone over" not in text
 
 
 # --- export -----------------------------------------------------------------------------------------------------
@@ -505,10 +638,73 @@ def test_while_the_log_is_in_doubt_its_page_says_what_is_wrong_and_what_adopting
 
     response = admin.get(reverse("audit"))
 
-    assert f"Entry #{seq}: its content is not what was signed" in words(response)
+    assert f": entry {seq}: its content is not what was signed." in words(response)
+    assert re.search(r"Found \d\d:\d\d:\d\d : entry", words(response))
     assert "Changes are possible again." in words(response)
     assert f'action="{reverse("audit_adopt")}#adopt"' in response.content.decode()
     assert "In doubt" in words(response)
+
+
+def adopt(admin: Client, reason: str) -> Any:
+    """Adopt what the page shows, as its form does."""
+    seen = re.search(r'<input type="hidden" name="seen" value="([^"]*)">', admin.get(reverse("audit")).content.decode())
+    assert seen is not None
+    return admin.post(reverse("audit_adopt"), {"reason": reason, "seen": seen[1]}, follow=True)
+
+
+def test_what_was_not_shown_is_not_adopted_and_what_was_typed_stays(admin: Client) -> None:
+    guards.lift(connection)
+    entry(reason="Region is down")
+    shown = admin.get(reverse("audit")).context["seen"]
+    guards.install(connection)
+    seq = in_doubt()
+
+    response = admin.post(reverse("audit_adopt"), {"reason": "The guards are back", "seen": shown})
+
+    assert response.status_code == 409
+    assert "What is wrong now is not what this page had shown." in words(response)
+    assert f"entry {seq}: its content is not what was signed" in words(response)
+    assert "The guards are back" in response.content.decode()
+    assert entries(Event.LOG_ADOPTED) == []
+
+
+def test_the_page_leads_to_the_entries_where_the_chain_is_broken(auditor: Client) -> None:
+    seq = in_doubt()
+    entry()
+
+    page = auditor.get(reverse("audit")).content.decode()
+
+    link = re.search(r'href="([^"]*)#h-entries">look at the entries there', page)
+    assert link is not None
+    assert numbers(auditor.get(link[1]))[:2] == [seq + 1, seq]
+
+
+def test_guards_that_are_back_are_told_as_missing_then_and_not_now(auditor: Client) -> None:
+    entry()
+    guards.lift(connection)
+    integrity.verify_and_keep(by=factories.WORKER)
+    before = words(auditor.get(reverse("audit")))
+    guards.install(connection)
+
+    text = words(auditor.post(reverse("audit_verify"), follow=True))
+
+    assert "They are there again." not in before
+    assert "manage.py migrate" in before
+    assert "They are there again. Next: find out who took them away; then adopt the log." in text
+    assert "Found then: guards of the audit log are missing" in text
+    assert "manage.py migrate" not in text
+
+
+def test_an_anchor_file_that_is_another_installations_is_told_like_a_restored_backup(
+    admin: Client, settings: Any
+) -> None:
+    entry()
+    settings.ANCHOR_FILE.write_text('{"checkpoint": "of somebody else"}\n')
+
+    response = admin.get(reverse("audit"))
+
+    assert "The anchor file holds nothing that this installation signed" in words(response)
+    assert "Outcome unknown, since they may have been sent" in words(response)
 
 
 def test_an_auditor_sees_what_is_wrong_and_who_can_adopt(auditor: Client) -> None:
@@ -524,7 +720,7 @@ def test_an_auditor_sees_what_is_wrong_and_who_can_adopt(auditor: Client) -> Non
 def test_an_admin_adopts_the_log_for_a_reason(admin: Client) -> None:
     in_doubt()
 
-    response = admin.post(reverse("audit_adopt"), {"reason": "A disk was replaced"}, follow=True)
+    response = adopt(admin, "A disk was replaced")
 
     assert "Changes are possible again." in says(response)
     assert integrity.trouble() is None
@@ -576,9 +772,10 @@ def test_without_guards_nothing_is_adopted_and_what_was_typed_stays(admin: Clien
 
 def test_without_the_key_nothing_is_adopted_and_the_page_says_so(admin: Client, settings: Any) -> None:
     in_doubt()
+    seen = admin.get(reverse("audit")).context["seen"]
     settings.KEY_RING_FILE.unlink()
 
-    response = admin.post(reverse("audit_adopt"), {"reason": "The key is lost"})
+    response = admin.post(reverse("audit_adopt"), {"reason": "The key is lost", "seen": seen})
 
     assert response.status_code == 422
     assert "The key that signs entries cannot be read" in words(response)
@@ -588,8 +785,9 @@ def test_without_the_key_nothing_is_adopted_and_the_page_says_so(admin: Client, 
 def test_without_its_anchors_nothing_is_adopted_and_the_page_says_so(admin: Client, settings: Any) -> None:
     entry()
     settings.ANCHOR_FILE.mkdir()
+    seen = admin.get(reverse("audit")).context["seen"]
 
-    response = admin.post(reverse("audit_adopt"), {"reason": "The file is gone"})
+    response = admin.post(reverse("audit_adopt"), {"reason": "The file is gone", "seen": seen})
 
     assert response.status_code == 422
     assert "The anchor file cannot be used" in words(response)

@@ -11,17 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 from django.urls import reverse
 from pytest_django.fixtures import Settings
 
+from hamr_portal.domain.audit import Event
 from hamr_portal.domain.people import Role
-from hamr_portal.models import AuditEntry, Change, Organization, guards
-from hamr_portal.services import changes, evidence_packs, keys
+from hamr_portal.models import AuditEntry, Change, LogStanding, Organization, guards
+from hamr_portal.services import adoption, audit, chain_states, changes, evidence_packs, integrity, keys
 from hamr_portal.simulator import Simulator
 from tests import factories
-from tests.services import changing
+from tests.services import changing, tampering
 
 from .conftest import SignIn
 from .test_headers import HEADERS, POLICY, Page
@@ -108,6 +109,7 @@ def test_its_last_line_is_the_hash_of_all_lines_above(auditor: Client) -> None:
     *above, last = content.splitlines(keepends=True)
     assert sha256(b"".join(above)).hexdigest().encode() in last
     assert last.rstrip().endswith(b"</html>")
+    assert b"It shows accidents only" in last
 
 
 # --- every kind of end ------------------------------------------------------------------------------------------
@@ -208,6 +210,7 @@ def test_the_pack_of_a_pair_lists_its_changes_first(auditor: Client, simulator: 
     response = get(auditor, pair=primary.pair_id, since="2000-01-01", until="2100-01-01")
 
     text = words(response)
+    assert f"as paired now (acme, {primary.name}-dr), and its changes" in text
     assert text.count(f"Change {first.pk}: acme") == text.count(f"Change {second.pk}: acme") == 1
     assert f'filename="evidence-pair-{primary.pair_id}-20000101-21000101-' in response["Content-Disposition"]
 
@@ -233,7 +236,119 @@ def test_it_says_when_the_change_was_edited_by_hand(auditor: Client, simulator: 
 
     response = get(auditor, change=change.pk)
 
-    assert "Different now: ticket." in words(response)
+    text = words(response)
+    assert "Different now: ticket. Somebody edited the database." in text
+    assert "Ticket INC-4711 INC-1" in text
+    assert text.count("INC-1 ") == 1
+
+
+def test_whoever_is_written_in_as_approver_is_told_and_marked(auditor: Client, simulator: Simulator) -> None:
+    primary, _ = changing.connected(simulator)
+    change = changing.changed(primary)
+    stranger = factories.person(Role.APPROVER, "stranger@halden.example")
+    Change.objects.filter(pk=change.pk).update(approver=stranger, approved_at=change.sent_at)
+
+    text = words(get(auditor, change=change.pk))
+
+    assert "approved by stranger@halden.example not signed" in text
+    assert "Who approved nothing stranger@halden.example" in text
+    assert "Approved not signed" in text
+
+
+def test_an_answer_that_was_forged_is_not_the_one_that_is_shown(auditor: Client, simulator: Simulator) -> None:
+    primary, _ = changing.connected(simulator)
+    change = changing.changed(primary)
+    change.log.filter(move="ACCEPT").update(raw="forged answer", http_status=418)
+
+    page = get(auditor, change=change.pk).content.decode()
+
+    assert page.count("forged answer") == 1
+    assert "us1 answered HTTP 200" in page
+    assert "Different now: answer: http status, answer: raw." in page
+
+
+def test_what_rests_on_no_entry_is_marked(auditor: Client, simulator: Simulator) -> None:
+    primary, _ = changing.connected(simulator)
+    change = changing.changed(primary)
+
+    text = words(get(auditor, change=change.pk))
+
+    assert "Typed to confirm acme not signed" in text
+    assert "Asked by operator@halden.example from 192.0.2.7 Ticket" in text
+    assert "do not say the same" not in text
+
+
+def test_a_change_of_which_nothing_is_signed_says_so(auditor: Client, simulator: Simulator) -> None:
+    primary, _ = changing.connected(simulator)
+    changing.operator()
+    change = changing.standing(primary, "NOT_SENT")
+
+    text = words(get(auditor, change=change.pk))
+
+    assert "Nothing of this change is signed No entry of the audit log tells of it." in text
+
+
+def test_a_change_that_is_only_on_the_record_is_named(auditor: Client) -> None:
+    with transaction.atomic():
+        audit.append(Event.CHANGE_SENDING, by=factories.ADMIN, change=4711)
+
+    text = words(get(auditor, since="2000-01-01", until="2100-01-01"))
+
+    assert "On the record, and not in the database any more: change 4711." in text
+
+
+def adopted(simulator: Simulator) -> tuple[Change, int]:
+    """Give a change of whose entries one was edited and adopted, and the number of that."""
+    primary, _ = changing.connected(simulator)
+    change = changing.changed(primary)
+    entry = AuditEntry.objects.filter(change=change.pk).order_by("seq")[1]
+    tampering.edit(entry.seq, reason="Never said")
+    integrity.verify_and_keep(by=factories.WORKER)
+    adoption.adopt(by=changing.admin(), reason="A disk was replaced", seen=tampering.shown())
+    integrity.verify_and_keep(by=factories.WORKER)
+    return change, entry.seq
+
+
+def test_a_break_that_was_adopted_is_named_in_every_pack(auditor: Client, simulator: Simulator) -> None:
+    change, broken = adopted(simulator)
+    adoption_seq = AuditEntry.objects.get(event=Event.LOG_ADOPTED).seq
+
+    texts = [words(get(auditor, change=change.pk)), words(get(auditor, since="2020-01-01", until="2020-01-01"))]
+
+    for text in texts:
+        assert f"Broken at entry {broken} : adopted as it is, up to entry {adoption_seq - 1}, by admin@" in text
+        assert f"(entry {adoption_seq}): A disk was replaced" in text
+        assert f"verified from entry {adoption_seq} on, up to entry" in text
+        assert "found whole" not in text
+    assert f"{broken} not as written" in texts[0]
+
+
+def test_it_says_when_the_whole_log_was_gone_over_and_when_only_a_part(
+    auditor: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    integrity.verify_and_keep(by=factories.WORKER, whole=True)
+    integrity.verify_and_keep(by=factories.WORKER)
+    day = {"since": "2020-01-01", "until": "2020-01-01"}
+    short = words(get(auditor, **day))
+    monkeypatch.setattr(chain_states, "AGAIN_AT_A_TIME", 0)
+    LogStanding.objects.update(again_seq=1)
+
+    long = words(get(auditor, **day))
+
+    assert "all of it was gone over at" in short
+    assert "new entries and a part of the older ones were gone over at" in long
+    assert re.search(r"this round up to entry 1; all at once at [-0-9: ]+, up to entry \d", long)
+
+
+def test_the_record_in_it_is_told_in_the_words_of_the_portal(auditor: Client, simulator: Simulator) -> None:
+    primary, _ = changing.connected(simulator)
+    change = changing.changed(primary)
+
+    page = get(auditor, change=change.pk).content.decode()
+
+    record = page.partition("The record it rests on")[2]
+    assert '<td data-l="Outcome">Sending</td>' in record
+    assert "SENDING" not in record
 
 
 # --- what must not be in it -------------------------------------------------------------------------------------

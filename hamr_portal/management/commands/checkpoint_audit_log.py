@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError
+from django.db import DatabaseError
 
 from hamr_portal.crypto import KeyRingUnusable
-from hamr_portal.management.shell import InstalledCommand
-from hamr_portal.services import anchors, audit, keys
+from hamr_portal.management.shell import InstalledCommand, shell_actor
+from hamr_portal.services import anchors, audit, exports
 
 
 class Command(InstalledCommand):
@@ -30,7 +31,7 @@ class Command(InstalledCommand):
             type=Path,
             metavar="FILE",
             help="also write the keys that verify entries there, for the stand-alone verifier; they open no saved key, "
-            "but whoever has them can sign entries. Mode 0600; a file that exists is kept",
+            "but whoever has them can sign entries, so it goes on the record. Mode 0600; a file that exists is kept",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -48,12 +49,15 @@ class Command(InstalledCommand):
 
 
 def _write_keys(path: Path) -> None:
-    text = json.dumps({name: key.hex() for name, key in keys.ring().audit_keys.items()})
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         raise CommandError(f"{path} exists, and is kept. Name another file.") from None
     except OSError as error:
         raise CommandError(f"{path} cannot be written: {error.strerror}.") from None
-    with os.fdopen(handle, "w") as file:
-        file.write(text + "\n")
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(json.dumps(exports.verifying_keys(by=shell_actor())) + "\n")
+    except (KeyRingUnusable, DatabaseError):
+        path.unlink()  # without a record no key leaves
+        raise

@@ -8,12 +8,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from django.db import DatabaseError
 from pytest_django.fixtures import Settings
 
 from hamr_portal.domain import chain
+from hamr_portal.domain.audit import Event
 from hamr_portal.domain.chain import checkpoint_in
 from hamr_portal.models import AuditEntry
 from hamr_portal.services import audit, keys
+from tests.faults import database
+from tests.services.records import entries
 from tests.services.tampering import write
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -63,6 +67,22 @@ def test_the_keys_for_the_verifier_are_written_for_its_owner_alone(run, tmp_path
     given = {name: bytes.fromhex(key) for name, key in json.loads(file.read_text()).items()}
     assert given == keys.ring().audit_keys
     assert not set(given.values()) & set(keys.ring().keys.values())
+    (entry,) = entries(Event.LOG_KEYS_GIVEN)
+    assert entry.data == {"keys": list(given)}
+    assert checkpoint_in(ended.out) is not None
+    assert checkpoint_in(ended.out).seq == 4  # type: ignore[union-attr]
+
+
+def test_keys_that_cannot_be_recorded_do_not_leave(run, settings: Settings, tmp_path: Path) -> None:
+    write(1)
+    with database.refusing(Event.LOG_KEYS_GIVEN), pytest.raises(DatabaseError):
+        run("checkpoint_audit_log", "--keys-to", str(tmp_path / "keys.json"))
+    settings.KEY_RING_FILE.unlink()
+
+    ended = run("checkpoint_audit_log", "--keys-to", str(tmp_path / "keys.json"))
+
+    assert ended.error.startswith("Nothing can be signed. The key ring")
+    assert not (tmp_path / "keys.json").exists()
 
 
 def test_a_file_that_exists_is_kept(run, tmp_path: Path) -> None:
@@ -74,6 +94,7 @@ def test_a_file_that_exists_is_kept(run, tmp_path: Path) -> None:
 
     assert (ended.exit, ended.out) == (1, "")
     assert "exists, and is kept" in ended.error
+    assert entries(Event.LOG_KEYS_GIVEN) == []
     assert file.read_text() == "mine"
 
 
@@ -93,7 +114,7 @@ def test_with_the_keys_and_the_line_a_verifier_of_its_own_finds_an_export_whole(
 
     codes = []
     for some in (lines, [*lines[:2], lines[2].replace("entry 2", "entry 7"), *lines[3:]], lines[:4]):
-        (tmp_path / "export").write_text("".join(some))
+        (tmp_path / "export").write_text("".join([*some, json.dumps({"entries": len(some)}) + "\n"]))
         command = [sys.executable, "-I", "-S", chain.__file__, str(tmp_path / "export"), "--keys", str(file)]
         command += ["--checkpoints", str(tmp_path / "checkpoints")]
         codes.append(subprocess.run(command, env={"PATH": os.environ["PATH"]}, check=False).returncode)
