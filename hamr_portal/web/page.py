@@ -81,7 +81,9 @@ def theme(request: HttpRequest) -> HttpResponse:
     """Keep the theme that was chosen, for browsers without script."""
     wanted = request.POST.get("theme", "auto")
     response = _back(request)
-    response.set_cookie("theme", wanted if wanted in THEMES else "auto", max_age=31_536_000, samesite="Lax")
+    response.set_cookie(
+        "theme", wanted if wanted in THEMES else "auto", max_age=31_536_000, samesite="Lax", secure=settings.HTTPS
+    )
     return response
 
 

@@ -16,7 +16,8 @@ from .installation import BASE_DIR, Installation
 POINTS = 20
 """Before and after: three steps for each of two rings on the disk, and the commits of four entries.
 
-After the last one nothing is left to do."""
+After the last one nothing is left to do.
+"""
 
 
 def rotated(installation: Installation, point: int) -> subprocess.CompletedProcess[str]:

@@ -30,3 +30,10 @@ def test_nobody_reaches_past_it() -> None:
     reaching = {path.name for path in PORTAL.rglob("*.py") if re.search(r"(?<!self|ther)\._text\b", path.read_text())}
 
     assert reaching == set()
+
+
+def test_pages_show_a_secret_where_it_is_shown_once_only() -> None:
+    templates = PORTAL.parent / "templates"
+    showing = {str(path.relative_to(templates)) for path in templates.rglob("*.*") if "reveal" in path.read_text()}
+
+    assert showing == {"people/given.html", "tokens/made.html"}

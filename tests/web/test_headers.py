@@ -269,6 +269,7 @@ def test_a_file_carries_the_headers_too_and_may_be_kept() -> None:
         expected = {name: value for name, value in HEADERS.items() if name != "Cache-Control" or answer is missing}
         assert {name: answer.headers.get(name) for name in expected} == expected
         assert answer["Content-Security-Policy"]
+        answer.close()
     assert "no-store" not in response["Cache-Control"]
 
 
@@ -289,6 +290,7 @@ def test_every_answer_over_tls_says_that_there_is_no_other_way(path: str, settin
 
     response = Client().get(path, secure=True)
 
+    response.close()
     assert response["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains; preload"
 
 
