@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -140,16 +141,10 @@ def _record_denied(request: HttpRequest, person: Person, action: Action, kwargs:
     """Put on the record that somebody tried to do what they may not; opening a page is no try."""
     if request.method in _SAFE:
         return
+    change = kwargs.get("pk", 0) if re.match(r"/changes/\d", request.path) else 0
+    about = {"page": sanitized(request.path, 200), "organization": kwargs.get("name", ""), "change": change}
     try:
-        people.record_denied(
-            by=actor_of(request, person),
-            action=action,
-            page=sanitized(request.path, 200),
-            organization=kwargs.get("name", ""),
-            change=kwargs.get("pk", 0)
-            if (request.resolver_match and request.resolver_match.route.startswith("changes/<"))
-            else 0,
-        )
+        people.record_denied(by=actor_of(request, person), action=action, **about)
     except DatabaseError as error:
         # They are refused all the same, and the page says why.
         logger.critical("audit.write_failed: authz.denied: %s", type(error).__name__)

@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
-from django.views.debug import ExceptionReporter
+from django.views.debug import get_exception_reporter_class
 
 from hamr_portal.domain.connections import ReadOutcome
 from hamr_portal.domain.pairs import Column
@@ -414,14 +414,11 @@ def test_the_report_of_a_bug_holds_no_key(
     # As it would be mailed to admins, and as a service that collects errors asks for it.
     request = vars(logged)["request"]
     kind, error, trace = logged.exc_info or (None, None, None)
-    report = ExceptionReporter(request, kind, error, trace, is_email=True)
-    posted = dict(report.filter.get_post_parameters(request).items())
-    assert posted["name"] == "halden-checkout"
-    assert set(posted) >= {"api_key", "application_key"}
-    assert "canary0" not in str(posted)
+    report = get_exception_reporter_class(request)(request, kind, error, trace, is_email=True)  # type: ignore[operator]
+    assert "canary0" not in str(dict(report.filter.get_post_parameters(request)))
     text = report.get_traceback_text()
     assert "RuntimeError" in text
-    assert "halden-checkout" in text
+    assert path in text
     assert "canary0" not in text
     assert "canary0" not in report.get_traceback_html()
 
