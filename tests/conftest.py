@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,11 @@ from hamr_portal.simulator import Simulator
 # A busy machine is no failure.
 hypothesis_settings.register_profile("portal", deadline=None)
 hypothesis_settings.load_profile("portal")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Run a few more tests at once than there are processors: many wait for a socket now and then."""
+    return -(-(os.cpu_count() or 1) * 3 // 2)
 
 
 @pytest.fixture(autouse=True, scope="session")

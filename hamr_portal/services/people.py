@@ -96,17 +96,10 @@ def invite(email: str, role: Role, *, by: Actor) -> tuple[Person, Secret]:
         return _added(person, by), password
 
 
-def add_without_password(email: str, role: Role, *, by: Actor) -> Person:
-    """Let somebody in who signs in elsewhere. Raises `PersonExists`."""
-    person = Person(email=email.strip().lower(), role=role, added_at=timezone.now())
-    person.set_unusable_password()
-    return _added(person, by)
-
-
 def _added(person: Person, by: Actor) -> Person:
     try:
         with transaction.atomic():
-            if by.kind == "person":
+            if by.kind != "command":
                 entitled(by, Action.MANAGE_PEOPLE)
             person.save(force_insert=True)
             role = person.held_role

@@ -1,4 +1,4 @@
-"""How does single sign-on let somebody in? By who issued it and for whom, never by an e-mail address."""
+"""Whom does single sign-on let in? Who linked it here: by issuer and subject, never by an e-mail address."""
 
 from __future__ import annotations
 
@@ -29,33 +29,21 @@ def is_linked(person: Person) -> bool:
     return found
 
 
-def let_in(email: str, role: Role, account: SocialAccount, *, by: Actor) -> Person:
-    """Add somebody who comes by single sign-on for the first time. Raises `people.PersonExists`, `LinkedElsewhere`."""
-    with transaction.atomic():
-        person = people.add_without_password(email, role, by=by)
-        _link(person, account, by)
-    return person
-
-
 def link(person: Person, account: SocialAccount, *, by: Actor) -> None:
     """Let somebody who is here sign in by single sign-on too. Raises `LinkedElsewhere`."""
+    account.user = person
     with transaction.atomic():
         # Held: two links at the same moment, to two identities, are one too many.
         Person.objects.select_for_update(no_key=True).get(pk=person.pk)
         if is_linked(person):
             raise LinkedElsewhere
-        _link(person, account, by)
-
-
-def _link(person: Person, account: SocialAccount, by: Actor) -> None:
-    account.user = person
-    try:
-        with transaction.atomic():
-            account.save(force_insert=True)
-    except IntegrityError:
-        raise LinkedElsewhere from None
-    subject = {name: account.extra_data[name] for name in ("iss", "sub")}
-    audit.append(Event.SSO_LINKED, by=by, data={"email": person.email, **subject})
+        try:
+            with transaction.atomic():
+                account.save(force_insert=True)
+        except IntegrityError:
+            raise LinkedElsewhere from None
+        subject = {name: account.extra_data[name] for name in ("iss", "sub")}
+        audit.append(Event.SSO_LINKED, by=by, data={"email": person.email, **subject})
 
 
 def follow(person: Person, role: Role, *, by: Actor) -> Person:

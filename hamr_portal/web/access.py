@@ -94,9 +94,14 @@ class AccessMiddleware:
             roles = " or ".join(role.word for role in roles_for(_needed(view, Action(access), kwargs)))
             held = request.user.held_role
             raise NotAllowed(f"Needs: {roles}. You are {held.word if held else 'without a role'}.")
-        if Action(access) is not Action.OWN_ACCOUNT and _came_with_a_given_password(request):
+        if not _chooses_a_password(request) and _came_with_a_given_password(request):
             return redirect("account_change_password")
         return step_up.asked(request, view, Action(access), kwargs, came_from=page_of(request))
+
+
+def _chooses_a_password(request: HttpRequest) -> bool:
+    route = request.resolver_match.url_name if request.resolver_match is not None else ""
+    return route in ("account_change_password", "account_reauthenticate")
 
 
 def _came_with_a_given_password(request: HttpRequest) -> bool:

@@ -22,8 +22,6 @@ from allauth.socialaccount.providers.openid_connect.provider import OpenIDConnec
 from allauth.socialaccount.providers.openid_connect.views import OpenIDConnectOAuth2Adapter
 from django.conf import settings
 from django.contrib import messages
-from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -35,7 +33,7 @@ from hamr_portal.domain.people import Action
 from hamr_portal.domain.sso import role_of, signed_in_since
 from hamr_portal.hamr_client import BoundedSession
 from hamr_portal.models import Person
-from hamr_portal.services import people, sessions, sso
+from hamr_portal.services import sessions, sso
 from hamr_portal.services.audit import CannotSign
 from hamr_portal.services.sessions import Failure
 from hamr_portal.services.sso import PROVIDER
@@ -150,18 +148,9 @@ def _let_in(request: HttpRequest, login: SocialLogin) -> HttpResponse | None:
     role = role_of(claims.get(settings.OIDC_GROUPS_CLAIM), settings.OIDC_ROLES)
     if role is None:
         return _refused(request, "no_role", claims)
-    if login.is_existing:
-        login.user = sso.follow(login.user, role, by=_issuer(request))
-        return None
-    email = _email(claims)
-    if email is None:
-        return _refused(request, "no_email", claims)
-    try:
-        login.user = sso.let_in(email, role, login.account, by=_issuer(request))
-    except people.PersonExists:
-        return _refused(request, "email_taken", claims)
-    except sso.LinkedElsewhere:
-        return _refused(request, "linked_elsewhere", claims)
+    if not login.is_existing:
+        return _refused(request, "not_linked", claims)
+    login.user = sso.follow(login.user, role, by=_issuer(request))
     return None
 
 
@@ -190,17 +179,6 @@ def _signed_in_again(request: HttpRequest, login: SocialLogin) -> HttpResponse |
     record_authentication(request, person, "socialaccount", provider=PROVIDER, reauthenticated=True)
     sessions.stepped_up(by=actor_of(request))
     return None
-
-
-def _email(claims: dict[str, Any]) -> str | None:
-    email = claims.get("email")
-    if not isinstance(email, str) or len(email) > 254 or claims.get("email_verified", True) not in (True, "true"):
-        return None
-    try:
-        validate_email(email)
-    except ValidationError:
-        return None
-    return email
 
 
 def _issuer(request: HttpRequest) -> Actor:
@@ -273,6 +251,10 @@ def callback(request: HttpRequest) -> HttpResponseBase:
 @require_POST
 def link(request: HttpRequest) -> HttpResponseBase:
     """Offer to link; a form may not lead to another host, so that a link on our page does."""
+    assert isinstance(request.user, Person)  # noqa: S101 - the access middleware lets nobody else through
+    if request.user.password_given_at is not None:
+        # Whoever gave it could link themself, and would stay in unseen once another is chosen.
+        return redirect("account_change_password")
     if not is_fresh(request):
         return redirect(f"{reverse('account_reauthenticate')}?next={reverse('mfa_index')}")
 

@@ -16,7 +16,7 @@ from django.urls import reverse
 from hamr_portal.domain.audit import Event
 from hamr_portal.domain.changes import ChangeStatus
 from hamr_portal.domain.connections import HamrStatus
-from hamr_portal.models import AuditEntry, Change, LogLine, Organization, Snapshot, guards
+from hamr_portal.models import AuditEntry, Change, LogLine, LogStanding, Organization, Snapshot, guards
 from hamr_portal.services import adoption, audit, changes, integrity, reconciliation, workers
 from hamr_portal.services.moves import AlreadyMoved
 from hamr_portal.services.refusals import Blocked, Refused
@@ -35,6 +35,7 @@ READING_PAGES = [("dashboard",), ("dashboard_live",), ("organization", "acme"), 
 
 
 def look() -> None:
+    LogStanding.objects.update(verified_at=None)  # an interval later
     integrity.verify_and_keep(by=factories.WORKER)
 
 

@@ -63,7 +63,7 @@ ON_RECORD = {
     "readings.store",  # what is news has an entry; that the same was seen again has none
     "readings._pin",
     "sessions._end",  # those that were open; the rows of those that were over are swept out
-    "sso._link",
+    "sso.link",
     "verification._record",
     "workers._register",
 }

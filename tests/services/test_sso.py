@@ -19,23 +19,25 @@ def account(uid: str = "1") -> SocialAccount:
     return SocialAccount(provider=sso.PROVIDER, uid=uid, extra_data={"iss": "https://login.example", "sub": uid})
 
 
-def test_an_identity_that_is_linked_lets_nobody_else_in() -> None:
-    sso.let_in("mara@halden.example", Role.VIEWER, account(), by=ISSUER)
+def test_an_identity_is_linked_to_one_account_only() -> None:
+    mara, ada = (
+        factories.person(Role.VIEWER, "mara@halden.example"),
+        factories.person(Role.VIEWER, "ada@halden.example"),
+    )
+    sso.link(mara, account(), by=factories.ADMIN)
 
     with pytest.raises(sso.LinkedElsewhere):
-        sso.let_in("ada@halden.example", Role.VIEWER, account(), by=ISSUER)
+        sso.link(ada, account(), by=factories.ADMIN)
 
-    assert [person.email for person in Person.objects.all()] == ["mara@halden.example"]
-    assert len(entries(Event.PERSON_ADDED)) == 1
+    assert SocialAccount.objects.get().user == mara
+    assert len(entries(Event.SSO_LINKED)) == 1
 
 
-def test_somebody_whose_address_is_here_is_not_let_in_by_another_identity() -> None:
-    factories.person(Role.ADMIN, "mara@halden.example")
+def test_single_sign_on_adds_nobody() -> None:
+    with pytest.raises(people.NotAllowed):
+        people.invite("mara@halden.example", Role.VIEWER, by=ISSUER)
 
-    with pytest.raises(people.PersonExists):
-        sso.let_in("Mara@halden.example", Role.VIEWER, account(), by=ISSUER)
-
-    assert not SocialAccount.objects.exists()
+    assert not Person.objects.exists()
 
 
 def test_an_account_is_linked_once() -> None:

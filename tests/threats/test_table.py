@@ -23,7 +23,10 @@ TABLE: dict[int, list[str] | str] = {
         "web/test_step_up.py::test_what_the_table_names_is_not_done_with_an_old_sign_in",
     ],
     8: ["web/test_sessions.py::test_a_live_session_ends_with_what_it_rests_on"],
-    9: ["web/test_sso.py::test_another_subject_with_an_address_that_is_here_does_not_come_in"],
+    9: [
+        "web/test_sso.py::test_a_second_account_there_with_the_same_address_does_not_get_in",
+        "web/test_sso.py::test_somebody_who_is_not_here_does_not_get_in_and_is_not_added",
+    ],
     10: ["web/test_sso.py::test_an_old_forged_or_missing_moment_is_no_fresh_sign_in"],
     11: ["web/test_factors.py::test_the_same_code_twice_is_refused_as_long_as_it_would_do"],
     12: [

@@ -37,7 +37,16 @@ def everything_stored() -> str:
     return "\n".join(texts)
 
 
-@pytest.mark.parametrize("fault", [None, *sorted(set(FAULTS) - {"hang", "drip_headers", "drip_body"})])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        None,
+        *(
+            pytest.param(each, marks=pytest.mark.slow)
+            for each in sorted({*FAULTS} - {"hang", "drip_headers", "drip_body"})
+        ),
+    ],
+)
 def test_keys_are_on_no_page_in_no_row_and_in_no_log_line(
     fault: str | None, admin: Client, simulator: Simulator, caplog: pytest.LogCaptureFixture, settings: Any
 ) -> None:
@@ -65,7 +74,9 @@ def test_keys_are_on_no_page_in_no_row_and_in_no_log_line(
 
 
 @pytest.mark.parametrize("method", ["get", "post"])
-@pytest.mark.parametrize("role", list(Role))
+@pytest.mark.parametrize(
+    "role", [Role.ADMIN, *(pytest.param(each, marks=pytest.mark.slow) for each in Role if each is not Role.ADMIN)]
+)
 def test_keys_are_on_no_page_of_any_role(role: Role, method: str, signed_in: SignIn, simulator: Simulator) -> None:
     primary, _ = factories.pair()
     client = signed_in(role)

@@ -50,6 +50,11 @@ POLICY = {
 ROUTES = [route for route, _ in views(get_resolver().url_patterns)]
 
 
+def _leads(attribute: str) -> bool:
+    """Tell whether a browser or htmx goes to what an attribute says; in others it is text."""
+    return attribute in {"href", "xlink:href", "src", "action", "formaction", "data", "poster"} or "hx-" in attribute
+
+
 class Page(HTMLParser):
     """A page, looked through for what the policy forbids and for forms without a token."""
 
@@ -70,7 +75,9 @@ class Page(HTMLParser):
         self.faults += [
             f"<{tag} {name}>"
             for name, value in given.items()
-            if name == "style" or name.startswith("on") or value.strip().lower().startswith("javascript:")
+            if name == "style"
+            or name.startswith("on")
+            or (_leads(name) and value.strip().lower().startswith("javascript:"))
         ]
         if tag in ("style", "base", "iframe", "object", "embed"):
             self.faults.append(f"<{tag}>")

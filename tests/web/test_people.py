@@ -476,7 +476,10 @@ def test_with_a_first_password_nothing_is_shown_before_one_is_chosen(admin: Clie
     password = shown_password(admin.post(reverse("person_add"), {"email": MARA, "role": "OPERATOR"}))
     client = signed_in_for_real(password=password)
 
-    led = [client.get(reverse(name)) for name in ("dashboard", "changes", "dashboard_live")]
+    led = [
+        client.get(reverse(name))
+        for name in ("dashboard", "changes", "dashboard_live", "mfa_index", "usersessions_list")
+    ]
     page = client.get(reverse("account_change_password"))
     same = change(client, password, password)
     chosen = change(client, password)
