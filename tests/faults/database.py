@@ -171,7 +171,8 @@ def _entries_raise(state: str, when: str = "true") -> Iterator[None]:
             f"CREATE TRIGGER refusing BEFORE INSERT ON {table} FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION refusing()"
         )
     try:
-        yield
+        with _taken_for_a_guard("refusing"):
+            yield
     finally:
         with connection.cursor() as cursor:
             cursor.execute(f"DROP TRIGGER refusing ON {table}")
