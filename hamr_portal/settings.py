@@ -273,6 +273,8 @@ ACCOUNT_RATE_LIMITS = {
     "login_failed": "5/5m/key,20/5m/ip",
     # Failures at one account from all addresses. One address alone never comes to this.
     "login_failed_account": "100/h/key",
+    # Not by person, as the library does: a stolen cookie must not keep its owner from signing in again.
+    "reauthenticate": "10/m/ip",
 }
 # All web processes count together.
 CACHES = {"default": {"BACKEND": "hamr_portal.services.tallies.SharedCache"}}

@@ -53,7 +53,7 @@ def page_of(request: HttpRequest) -> str:
     ours = url_has_allowed_host_and_scheme(came_from, {request.get_host()}, require_https=request.is_secure())
     page = urlsplit(came_from)._replace(scheme="", netloc="").geturl() if ours else ""
     # A word alone would be taken for the name of a page.
-    return page if page.startswith("/") else "/"
+    return page if page.startswith("/") and not page.startswith("//") else "/"
 
 
 def named(action: Action, *, but: int | None = None) -> list[str]:

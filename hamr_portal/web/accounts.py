@@ -9,6 +9,7 @@ from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core import context
+from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.core.internal import ratelimit
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY
@@ -125,7 +126,9 @@ class Adapter(DefaultAccountAdapter):  # type: ignore[misc]
         return reverse("dashboard")
 
     def login(self, request: HttpRequest, user: Person) -> None:
-        """Begin a session."""
+        """Begin a session, unless somebody was disabled while their second factor was waited for."""
+        if not Person.objects.filter(pk=user.pk, is_active=True).exists():
+            raise ImmediateHttpResponse(self.respond_user_inactive(request, user))
         super().login(request, user)
         begin(request)
         sessions.signed_in(by=actor_of(request, user))

@@ -38,11 +38,13 @@ NAME_LENGTH = 60
 def _counted(person: Person) -> Iterator[None]:
     """Take a second factor unless too many were wrong; put a wrong one on the record.
 
-    Counted for the person and not for an address as well: to come here at all takes their password.
+    Counted for the person: to come here at all takes their password. Of who is signed in, for the address as well:
+    there a stolen cookie is enough, and must not keep its owner from signing in again.
     """
     request = context.request
-    by = actor_of(request) if isinstance(request.user, Person) else visitor_of(request, person.email)
-    key = f"second-factor:{person.pk}"
+    is_in = isinstance(request.user, Person)
+    by = actor_of(request) if is_in else visitor_of(request, person.email)
+    key = f"second-factor:{person.pk}" + (f" at {ratelimit.get_ip(request)}" if is_in else "")
     used = ratelimit.consume(request, app="allauth.account", action="login_failed", key=key)
     if used is None:
         sessions.locked_out(by=by)
@@ -156,7 +158,8 @@ class AddKeyForm(AddWebAuthnForm):  # type: ignore[misc]
         """Take what the key has signed."""
         with _readable():
             cleaned: dict[str, Any] = super().clean()
-        if cleaned.get("credential"):
+        # Only with a factor that is added: or else what is refused again and again would keep a sign-in fresh.
+        if cleaned.get("credential") and not self.errors:
             _proven(self.user, Authenticator.Type.WEBAUTHN)
         return cleaned
 

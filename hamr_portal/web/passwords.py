@@ -6,12 +6,15 @@ from allauth.account import views as account
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.http import urlencode
 from django.views.decorators.http import require_http_methods
 
 from hamr_portal.domain.people import Action
 from hamr_portal.models import Person
 
 from .access import requires
+from .step_up import is_fresh
 
 
 @requires(Action.OWN_ACCOUNT)
@@ -22,5 +25,8 @@ def change(request: HttpRequest) -> HttpResponseBase:
     if not request.user.has_usable_password():
         messages.info(request, "You sign in without a password here. Next: change it where you sign in.")
         return redirect("dashboard")
+    if request.user.password_given_at is None and not is_fresh(request):
+        # Who holds a stolen cookie must neither try passwords here, nor take the account over with one alone.
+        return redirect(f"{reverse('account_reauthenticate')}?{urlencode({'next': request.path})}")
     answer: HttpResponseBase = account.password_change(request)
     return answer

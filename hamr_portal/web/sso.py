@@ -150,7 +150,9 @@ def _let_in(request: HttpRequest, login: SocialLogin) -> HttpResponse | None:
         return _refused(request, "no_role", claims)
     if not login.is_existing:
         return _refused(request, "not_linked", claims)
-    login.user = sso.follow(login.user, role, by=_issuer(request))
+    login.token = None  # nothing is asked with it, and a session that waits for a second factor would keep it
+    if login.user.is_active:
+        login.user = sso.follow(login.user, role, by=_issuer(request))
     return None
 
 

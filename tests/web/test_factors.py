@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import time
@@ -11,10 +12,14 @@ import pytest
 import time_machine
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
+from cryptography.hazmat.primitives.asymmetric import ec
 from django.conf import settings
 from django.contrib.sessions.models import Session
 from django.test import Client
 from django.urls import reverse
+from fido2 import cbor
+from fido2.cose import ES256
+from fido2.utils import websafe_encode
 
 from hamr_portal.domain.audit import Event
 from hamr_portal.domain.people import Role
@@ -469,3 +474,85 @@ def test_one_removes_no_key_of_somebody_else(client: Client, mara: Person) -> No
     client.post(reverse("mfa_remove_webauthn", args=[theirs.pk]))
 
     assert Authenticator.objects.filter(pk=theirs.pk).exists()
+
+
+# --- with a stolen cookie, and with half a sign-in --------------------------------------------------------------
+
+
+def made_up_key(client: Client) -> str:
+    """Give what a security key that a program has made up would sign, for the page that is open."""
+    client.get(reverse("mfa_add_webauthn"))
+    challenge = client.session["mfa.webauthn.state"]["challenge"]
+    public, number = ES256.from_cryptography_key(ec.generate_private_key(ec.SECP256R1()).public_key()), bytes(16)
+    host = hashlib.sha256(b"testserver").digest()
+    data = host + b"\x45" + bytes(20) + len(number).to_bytes(2) + number + cbor.encode(dict(public))
+    made = {"type": "webauthn.create", "challenge": challenge, "origin": "https://testserver"}
+    signed = {
+        "clientDataJSON": websafe_encode(json.dumps(made).encode()),
+        "attestationObject": websafe_encode(cbor.encode({"fmt": "none", "attStmt": {}, "authData": data})),
+    }
+    return json.dumps(
+        {"id": websafe_encode(number), "rawId": websafe_encode(number), "type": "public-key"}
+        | {
+            "response": signed,
+            "clientExtensionResults": {},
+        }
+    )
+
+
+@pytest.mark.parametrize(("name", "stays_fresh"), [("\x00", False), ("My key", True)])
+def test_a_key_that_is_not_added_keeps_no_sign_in_fresh(
+    client: Client, mara: Person, clock: time_machine.Traveller, name: str, stays_fresh: bool
+) -> None:
+    clock.shift(timedelta(seconds=290))
+    client.post(reverse("mfa_add_webauthn"), {"name": name, "credential": made_up_key(client)})
+
+    clock.shift(timedelta(seconds=290))
+
+    assert (client.get(reverse("mfa_activate_totp")).status_code == 200) is stays_fresh
+    assert Authenticator.objects.filter(type="webauthn").exists() is stays_fresh
+
+
+def test_who_is_disabled_while_the_second_factor_is_waited_for_stays_out(
+    client: Client, mara: Person, clock: time_machine.Traveller
+) -> None:
+    secret = with_app(client)
+    waiting = begun(clock)
+    Person.objects.filter(pk=mara.pk).update(is_active=False)
+    before = len(entries(Event.SIGNED_IN))
+
+    second(waiting, code_of(secret))
+
+    Person.objects.filter(pk=mara.pk).update(is_active=True)
+    assert not is_in(waiting)
+    assert len(entries(Event.SIGNED_IN)) == before
+
+
+def test_whoever_has_stolen_a_cookie_keeps_its_owner_from_nothing(
+    client: Client, mara: Person, clock: time_machine.Traveller
+) -> None:
+    secret = with_app(client)
+    clock.shift(timedelta(minutes=10))
+    thief = Client(REMOTE_ADDR="203.0.113.9")
+    thief.cookies = client.cookies
+    for _ in range(12):
+        thief.post(reverse("mfa_reauthenticate"), {"code": "000000"})
+
+    again = client.post(reverse("mfa_reauthenticate"), {"code": code_of(secret), "next": "/"})
+
+    assert again.status_code == 302
+
+
+@pytest.mark.parametrize("factor", [False, True])
+def test_a_password_is_changed_with_a_fresh_sign_in_only(
+    client: Client, mara: Person, clock: time_machine.Traveller, factor: bool
+) -> None:
+    if factor:
+        with_app(client)
+    clock.shift(timedelta(minutes=10))
+    typed = {"oldpassword": PASSWORD, "password1": "another horse battery", "password2": "another horse battery"}
+
+    response = client.post(reverse("account_change_password"), typed)
+
+    assert response["Location"].startswith(reverse("account_reauthenticate"))
+    assert Person.objects.get(pk=mara.pk).check_password(PASSWORD)

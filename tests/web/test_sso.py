@@ -183,6 +183,14 @@ def test_somebody_who_is_disabled_stays_out(client: Client, linked: Person, issu
 # --- by issuer and subject, never by e-mail ---------------------------------------------------------------------
 
 
+def test_somebody_who_is_disabled_gets_no_role(client: Client, linked: Person, issuer: Issuer) -> None:
+    Person.objects.filter(pk=linked.pk).update(is_active=False)
+
+    come_in(client, issuer, groups=["admins"])
+
+    assert Person.objects.get(pk=linked.pk).role == linked.role
+
+
 def assert_nobody_came_in(client: Client, response: Any) -> None:
     assert response.status_code == 403
     assert "Nobody here is linked to you" in words(response)
