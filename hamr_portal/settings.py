@@ -13,6 +13,8 @@ import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
+from hamr_portal.domain import drills
+from hamr_portal.domain.news import InvalidAddresses, addresses_in
 from hamr_portal.domain.organizations import InvalidSites, is_loopback, sites_with
 from hamr_portal.domain.sso import InvalidRoles, roles_in
 
@@ -96,6 +98,15 @@ try:
     HAMR_SITES = sites_with(_text("HAMR_SITES", ""))
 except InvalidSites as error:
     raise ImproperlyConfigured(f"HAMR_SITES: {error}") from None
+# Where drills are staged: at this port of this machine and at the next, and nowhere else. Empty: not set up.
+_drill_port = _text("DRILL_PORT", "").strip()
+DRILL_PORT = _number(int, "DRILL_PORT", "", "empty, or a port from 1024 to 65534", least=1024) if _drill_port else None
+if DRILL_PORT is not None and DRILL_PORT > 65_534:
+    raise ImproperlyConfigured("DRILL_PORT must be empty, or a port from 1024 to 65534.")
+DRILL_SITES = drills.stage(DRILL_PORT) if DRILL_PORT is not None else {}
+for _site in HAMR_SITES.values():
+    if drills.is_on_stage(_site, DRILL_SITES):
+        raise ImproperlyConfigured(f"DRILL_PORT: HAMR_SITES leads {_site.name} there too. Choose another port.")
 HAMR_POLL_INTERVAL = _number(float, "HAMR_POLL_INTERVAL", "30", "a number of seconds, 1 or more", least=1)
 HAMR_CONNECT_TIMEOUT = _number(float, "HAMR_CONNECT_TIMEOUT", "3", "a number of seconds, 0.1 or more", least=0.1)
 HAMR_DEADLINE = _number(float, "HAMR_DEADLINE", "8", "a number of seconds, 0.1 or more", least=0.1)
@@ -266,6 +277,7 @@ ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 ACCOUNT_SESSION_REMEMBER = False
 ACCOUNT_REAUTHENTICATION_TIMEOUT = STEP_UP_SECONDS
 ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXIES
+ACCOUNT_FORMS = {"change_password": "hamr_portal.web.password_forms.ChangeForm"}
 ACCOUNT_RATE_LIMITS = {
     # Sign-ins from one address, whatever comes of them.
     "login": "30/m/ip",
@@ -275,6 +287,7 @@ ACCOUNT_RATE_LIMITS = {
     "login_failed_account": "100/h/key",
     # Not by person, as the library does: a stolen cookie must not keep its owner from signing in again.
     "reauthenticate": "10/m/ip",
+    "change_password": "10/m/ip",
 }
 # All web processes count together.
 CACHES = {"default": {"BACKEND": "hamr_portal.services.tallies.SharedCache"}}
@@ -313,6 +326,10 @@ EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail["EMAIL_HOST_USER"] or "", _mail["EM
 EMAIL_USE_TLS, EMAIL_USE_SSL = _mail.get("EMAIL_USE_TLS", False), _mail.get("EMAIL_USE_SSL", False)
 EMAIL_PORT = _mail["EMAIL_PORT"] or (465 if EMAIL_USE_SSL else 587 if EMAIL_USE_TLS else 25)
 EMAIL_TIMEOUT = 5
+try:
+    NOTIFY_URLS = addresses_in(_text("NOTIFY_URLS", ""))
+except InvalidAddresses as error:
+    raise ImproperlyConfigured(f"NOTIFY_URLS: {error}") from None
 
 # --- what a browser is told ------------------------------------------------------------------------------------
 _prefix = "__Host-" if HTTPS else ""
@@ -322,6 +339,8 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 # The cookie goes with the browser; the row behind it is swept out once no session can be as old.
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True
 SESSION_COOKIE_AGE = int(SESSION_ABSOLUTE_SECONDS)
+# What is said to a person goes with their session; in a cookie of its own it would be read by whoever comes next.
+MESSAGE_STORAGE = "hamr_portal.web.messages.Storage"
 CSRF_COOKIE_HTTPONLY = True
 SECURE_SSL_REDIRECT = HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
@@ -342,7 +361,7 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
-DATA_UPLOAD_MAX_NUMBER_FIELDS = 50
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 200  # a run sheet has seven a step
 # No form takes a file.
 FILE_UPLOAD_HANDLERS: list[str] = []
 

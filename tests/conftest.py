@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import gc
 import os
 import time
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -24,13 +26,29 @@ from hamr_portal.services.sessions import BEGAN, SEEN
 from hamr_portal.simulator import Simulator
 
 # A busy machine is no failure.
-hypothesis_settings.register_profile("portal", deadline=None)
-hypothesis_settings.load_profile("portal")
+hypothesis_settings.register_profile("portal", deadline=None, max_examples=50)
+hypothesis_settings.register_profile("thorough", deadline=None, max_examples=500)
+hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "portal"))
+
+_INSTALLATIONS = count()
 
 
 def pytest_xdist_auto_num_workers() -> int:
     """Run a few more tests at once than there are processors: many wait for a socket now and then."""
     return -(-(os.cpu_count() or 1) * 3 // 2)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that it is not the last and alone."""
+    items.sort(key=lambda item: item.get_closest_marker("longest") is None)
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage seldom, and never among what was imported: else a fifth of the suite's time goes there."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -78,24 +96,29 @@ def _a_tests_transaction_keeps_its_connection(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.fixture(scope="session")
-def _ring(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+def _ring(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
     """Make one ring: to put thousands of them safely on a disk takes longer than many tests."""
     path = tmp_path_factory.mktemp("ring") / "keyring"
     create_ring(path)
-    return path.read_bytes()
+    return path.parent, path.read_bytes()
 
 
 @pytest.fixture(autouse=True)
-def _an_installation_of_its_own(tmp_path: Path, settings: Settings, _ring: bytes) -> None:
+def _an_installation_of_its_own(settings: Settings, _ring: tuple[Path, bytes]) -> None:
     """Give each test a key ring, short deadlines and no memory of the test before."""
-    settings.KEY_RING_FILE = tmp_path / "keyring"
-    settings.SPOOL_FILE = tmp_path / "spool.jsonl"
-    settings.ANCHOR_FILE = tmp_path / "anchors.jsonl"
+    beside, ring = _ring
+    # Not in `tmp_path`: making one looks at all that were made before.
+    installation = beside / str(next(_INSTALLATIONS))
+    installation.mkdir()
+    settings.KEY_RING_FILE = installation / "keyring"
+    settings.SPOOL_FILE = installation / "spool.jsonl"
+    settings.ANCHOR_FILE = installation / "anchors.jsonl"
     settings.HAMR_CONNECT_TIMEOUT = 0.5
     settings.HAMR_DEADLINE = 2.0
     settings.KEY_RING_FILE.touch(mode=0o600)
-    settings.KEY_RING_FILE.write_bytes(_ring)
+    settings.KEY_RING_FILE.write_bytes(ring)
     connections.client.cache_clear()
+    connections._client_of_the_stage.cache_clear()
     cache.clear()
 
 

@@ -108,6 +108,14 @@ WRONG: list[tuple[dict[str, str | None], str]] = [
     ({"TICKET_PATTERN": "(?P<number>"}, "TICKET_PATTERN must be"),
     ({"TRUSTED_PROXIES": "-1"}, "TRUSTED_PROXIES must be a whole number of proxies."),
     ({"TRUSTED_PROXIES": "9" * 400}, "TRUSTED_PROXIES must be a whole number of proxies."),
+    ({"DRILL_PORT": "many"}, "DRILL_PORT must be empty, or a port from 1024 to 65534"),
+    ({"DRILL_PORT": "80"}, "DRILL_PORT must be empty, or a port from 1024 to 65534"),
+    ({"DRILL_PORT": "65535"}, "DRILL_PORT must be empty, or a port from 1024 to 65534"),
+    (
+        {"DRILL_PORT": "9001", "HAMR_SITES": "us1=http://127.0.0.1:9002"},
+        "DRILL_PORT: HAMR_SITES leads us1 there too. Choose another port.",
+    ),
+    ({"HAMR_SITES": "drill-us1=https://api.example.com"}, "HAMR_SITES: drill-us1: names that begin with drill- are"),
     ({"HAMR_SITES": "us1=http://proxy.example"}, "HAMR_SITES: us1: http: is for loopback addresses only"),
     ({"HAMR_SITES": f"us1=https://me:{PASSWORD}@proxy.example"}, "HAMR_SITES: us1: the address must be"),
     ({"DATABASE_URL": f"mysql://me:{PASSWORD}@db.example/portal"}, "DATABASE_URL must be"),
@@ -123,6 +131,8 @@ WRONG: list[tuple[dict[str, str | None], str]] = [
     ({"EMAIL_URL": "smtp://"}, "EMAIL_URL must be"),
     ({"EMAIL_URL": "mail.example:587"}, "EMAIL_URL must be"),
     ({"EMAIL_URL": f"smtp+tls://me:{PASSWORD}@mail.example"}, "EMAIL_URL is set: set DEFAULT_FROM_EMAIL too"),
+    ({"NOTIFY_URLS": f"json://hooks.example {PASSWORD}"}, "NOTIFY_URLS: number 2 is no address of apprise"),
+    ({"NOTIFY_URLS": f"{PASSWORD}://"}, "NOTIFY_URLS: number 1 is no address of apprise"),
     ({"OIDC_ISSUER": "http://login.example"}, "OIDC_ISSUER must be https://"),
     ({"OIDC_ISSUER": f"https://me:{PASSWORD}@login.example"}, "OIDC_ISSUER must be https://"),
     ({"OIDC_ISSUER": "https://login.example/?tenant=1"}, "OIDC_ISSUER must be https://"),
@@ -161,6 +171,7 @@ def test_what_is_not_set_has_the_documented_defaults(tmp_path):
     assert made["CSRF_TRUSTED_ORIGINS"] == "[]"
     assert made["ENVIRONMENT_NAME"] == "'production'"
     assert made["KEY_RING_FILE"] == repr(BASE_DIR / "var" / "keyring")
+    assert (made["DRILL_PORT"], made["DRILL_SITES"]) == ("None", "{}")
     assert made["HAMR_POLL_INTERVAL"] == "30.0"
     assert made["HAMR_CONNECT_TIMEOUT"] == "3.0"
     assert made["HAMR_DEADLINE"] == "8.0"
@@ -174,6 +185,7 @@ def test_what_is_not_set_has_the_documented_defaults(tmp_path):
     assert made["SPOOL_FILE"] == repr(BASE_DIR / "var" / "spool.jsonl")
     assert made["HAMR_SWEEP_THREADS"] == "64"
     assert made["TRUSTED_PROXIES"] == "0"
+    assert made["NOTIFY_URLS"] == "[]"
     assert made["SECURE_PROXY_SSL_HEADER"] == "None"
 
 
@@ -196,6 +208,12 @@ def test_a_mail_server_is_read_from_one_address_and_without_one_nothing_is_maile
     assert console["EMAIL_BACKEND"] == "'django.core.mail.backends.console.EmailBackend'"
     assert tls["DEFAULT_FROM_EMAIL"] == "'portal@halden.example'"
     assert float(none["EMAIL_TIMEOUT"]) <= 5
+
+
+def test_addresses_for_news_are_read_and_shown_by_nobody(tmp_path):
+    (made,) = tried(tmp_path, [{"NOTIFY_URLS": f"json://{PASSWORD}, slack://{PASSWORD}"}])
+
+    assert made["NOTIFY_URLS"] == "[Secret(***), Secret(***)]"
 
 
 def test_cookies_are_bound_to_the_host_with_https_and_to_nothing_without(tmp_path):
@@ -222,7 +240,7 @@ def test_values_are_read_as_they_are_written(tmp_path):
     )
     lines: list[dict[str, str | None]] = [
         {"ENV_FILE": "TMP/env", "SECRET_KEY": None, "HAMR_POLL_INTERVAL": "1e2"},
-        {"DEBUG": "YES", "HAMR_SITES": "us1=http://127.0.0.1:9001"},
+        {"DEBUG": "YES", "HAMR_SITES": "us1=http://127.0.0.1:9001", "DRILL_PORT": "9002"},
         {"DATABASE_URL": "postgres://me:p%40ss%24@db.example:5433/portal"},
         {"DATABASE_URL": "sqlite:///TMP/new/folder/portal.sqlite3", "KEY_RING_FILE": "/run/secrets/ring"},
         {
@@ -243,6 +261,7 @@ def test_values_are_read_as_they_are_written(tmp_path):
     assert from_file["ALLOWED_HOSTS"] == "['portal.example', 'dr.halden.example']"
     assert loopback["DEBUG"] == "True"
     assert "'http://127.0.0.1:9001'" in loopback["HAMR_SITES"]
+    assert "'http://127.0.0.1:9003'" in loopback["DRILL_SITES"]
     assert "'PASSWORD': 'p@ss$'" in postgres["DATABASES"]
     assert "'PORT': 5433" in postgres["DATABASES"]
     assert "'CONN_HEALTH_CHECKS': True" in postgres["DATABASES"]

@@ -58,6 +58,11 @@ class _Now(Collector):
         states = {pulse.name: pulse is found.worker.pulse for pulse in Pulse}
         yield _by("worker", "1 for what the workers are.", "pulse", states)
         yield _one("worker_seen_age_seconds", "Since when a worker was last seen.", found.worker_ago)
+        yield _one("changes_frozen", "1 while an admin has frozen changes.", found.freeze_left is not None)
+        yield _one("freeze_left_seconds", "Until the freeze that holds ends.", found.freeze_left)
+        yield _one("news_waiting", "Messages that wait to be told.", found.news_waiting)
+        yield _one("news_waiting_age_seconds", "The age of the oldest news that waits.", found.news_oldest_ago)
+        yield _one("news_given_up", "Messages that were given up in the last day.", found.news_given_up)
 
 
 def _of_readings(readings: Iterable[Reading]) -> Iterator[Metric]:

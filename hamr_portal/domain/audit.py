@@ -49,6 +49,7 @@ class Event(StrEnum):
     PAIR_MOVED = "pair.moved"
     PAIR_PARTED = "pair.parted"
     PAIR_NAMED = "pair.named"
+    RUN_SHEET_SAVED = "run_sheet.saved"
     PERSON_ADDED = "person.added"
     PASSWORD_SET = "person.password_set"  # noqa: S105 - the event, not a password
     ROLE_CHANGED = "person.role_changed"
@@ -61,6 +62,7 @@ class Event(StrEnum):
     SSO_LINKED = "person.sso_linked"
     TOKEN_MADE = "token.made"  # noqa: S105 - the event, not a token
     TOKEN_REVOKED = "token.revoked"  # noqa: S105 - the event, not a token
+    NEWS_TESTED = "news.tested"
     KEYS_ROTATED = "keys.rotated"
     WORKER_RESUMED = "worker.resumed"
     ACCESS_DENIED = "authz.denied"
@@ -71,12 +73,21 @@ class Event(StrEnum):
     SIGN_IN_FAILED = "session.sign_in_failed"
     LOCKED_OUT = "session.locked_out"
 
+    FREEZE_BEGUN = "freeze.begun"
+    FREEZE_ENDED = "freeze.ended"
+    FREEZE_BROKEN = "freeze.broken"
+
+    DRILL_BEGUN = "drill.begun"
+    DRILL_TURNED = "drill.trouble_began"
+    DRILL_ENDED = "drill.ended"
+
     LOG_VERIFIED = "audit.verified"
     LOG_EXPORTED = "audit.exported"
     LOG_KEYS_GIVEN = "audit.keys_given"
     LOG_ALARM = "audit.integrity_alarm"
     LOG_ADOPTED = "chain.restored"
     PACK_MADE = "audit.evidence_pack_made"
+    OFFLINE_PACK_MADE = "offline_pack.made"
 
     CHANGE_PREPARED = "change.prepared"
     CHANGE_REFUSED = "change.refused"
@@ -84,6 +95,7 @@ class Event(StrEnum):
     CHANGE_BUSY = "change.refused_busy"
     CHANGE_STALE = "change.refused_stale"
     CHANGE_TOKEN = "change.refused_token"  # noqa: S105 - the event, not a token
+    CHANGE_FROZEN = "change.refused_frozen"
     APPROVAL_OF_OWN = "approval.refused_self"
     APPROVAL_ASKED = "change.approval_asked"
     CHANGE_APPROVED = "change.approved"
@@ -104,6 +116,12 @@ class Event(StrEnum):
     CHANGE_SUPERSEDED = "change.superseded"
     CHANGE_RESOLVED = "change.resolved_by_operator"
     SKIP_SEEN = "change.approval_skipped_seen"
+    STEP_TICKED = "change.step_ticked"
+    STEP_TAKEN_BACK = "change.step_taken_back"
+    DRIVER_OFFERED = "change.driver_offered"
+    DRIVER_KEPT = "change.driver_kept"
+    DRIVER_TAKEN = "change.driver_taken"
+    DRIVER_TAKEN_OVER = "change.driver_taken_over"
 
 
 def canonical(data: Mapping[str, Any]) -> str:

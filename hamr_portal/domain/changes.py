@@ -159,6 +159,16 @@ def way_back(before: int | None, after: HamrStatus) -> tuple[HamrStatus, ...]:
     return tuple(path[1:]) if path[-1] is goal else ()
 
 
+def usual_path(status: int | None) -> list[tuple[HamrStatus, HamrStatus]]:
+    """Give the usual steps from a status on, each with the one before, until they repeat; none where none is usual."""
+    steps: list[tuple[HamrStatus, HamrStatus]] = []
+    before = known_status(status)
+    while before is not None and before in USUAL_NEXT and before not in dict(steps):
+        steps.append((before, USUAL_NEXT[before]))
+        before = USUAL_NEXT[before]
+    return steps
+
+
 class What(StrEnum):
     """What a line of a change's log tells."""
 

@@ -150,3 +150,18 @@ def seconds_until_next_read(
         return max(interval, min(retry_after or 0.0, LONGEST_ASKED))
     doublings = min(max(0, repeats - PATIENCE), 10)
     return max(interval, min(interval * 2.0**doublings, LONGEST_WAIT))
+
+
+STALE_AFTER = 120.0
+"""Seconds after which a view may not be shown as the present; longer only where reads are set to be rarer."""
+
+
+def seconds_until_stale(interval: float) -> float:
+    """Give the age from which a view is stale, where each organization is read every `interval` seconds."""
+    return max(STALE_AFTER, 3 * interval)
+
+
+def seconds_until_unread(outcome: ReadOutcome, *, repeats: int, interval: float) -> float:
+    """Give how long after a read nobody can be said to read any more: what fails is asked more seldom on purpose."""
+    wait = seconds_until_next_read(outcome, repeats=repeats, interval=interval, retry_after=LONGEST_ASKED)
+    return seconds_until_stale(interval) + (wait - interval)

@@ -106,6 +106,7 @@ class Finding(StrEnum):
     BOTH_PASSIVE = "BOTH_PASSIVE"
     MODIFIED_DIFFERS = "MODIFIED_DIFFERS"
     CHANGED_OUTSIDE = "CHANGED_OUTSIDE"
+    LONG_BETWEEN = "LONG_BETWEEN"
 
 
 VERDICT_OF: Mapping[Verdict, frozenset[Finding]] = {
@@ -245,6 +246,7 @@ def judge_pair(
             _of_change(change, sides),
             _unreachable(primary, secondary),
             *(_of_side(side, now, stale_after) for side in sides),
+            _long_between(sides, now, stale_after),
         )
     )
     return _judged(findings, _join(primary, secondary, findings) if current else Join.NOT_KNOWN)
@@ -255,6 +257,7 @@ def judge_alone(
 ) -> Judgement:
     """Give the verdict on an organization that is shown without another side; `because` says why there is none."""
     findings = [*_of_change(change, (side,)), *_of_side(side, now, stale_after)]
+    findings += _long_between((side,), now, stale_after)
     if _is_unreachable(side):
         findings.append(Found(Finding.UNREACHABLE, side, side.outcome_since))
     elif side.is_current(now, stale_after) and side.has_connection:
@@ -292,6 +295,17 @@ def _of_side(side: Side, now: datetime, stale_after: timedelta) -> Iterator[Foun
         yield Found(Finding.STALE, side, side.answered_at)
     if side.outside_at is not None and now - side.outside_at <= OUTSIDE_CHANGE_SHOWN_FOR:
         yield Found(Finding.CHANGED_OUTSIDE, side, side.outside_at)
+
+
+def _long_between(sides: Iterable[Side], now: datetime, stale_after: timedelta) -> Iterator[Found]:
+    """Give the sides that are between for longer than it takes to pass; once where both are in the same status."""
+    found = [side for side in sides if side.transit is not None and side.transit.lasts(now)]
+    current = [side for side in found if side.is_current(now, stale_after)]
+    together = len(current) > 1 and len({side.status for side in current}) == 1
+    if together:
+        yield Found(Finding.LONG_BETWEEN, None, _earliest(side.transit.since for side in current if side.transit))
+    else:
+        yield from (Found(Finding.LONG_BETWEEN, side, side.transit.since) for side in current if side.transit)
 
 
 def _is_unreachable(side: Side) -> bool:

@@ -40,7 +40,7 @@ _SIGN_IN = (
     *(Event.SIGNED_IN, Event.SIGNED_OUT, Event.STEPPED_UP, Event.SESSIONS_ENDED),
     *(Event.SIGN_IN_FAILED, Event.LOCKED_OUT),
 )
-_EXPORTS = (Event.LOG_EXPORTED, Event.LOG_KEYS_GIVEN, Event.PACK_MADE)
+_EXPORTS = (Event.LOG_EXPORTED, Event.LOG_KEYS_GIVEN, Event.PACK_MADE, Event.OFFLINE_PACK_MADE)
 
 
 def _of(*families: str) -> tuple[Event, ...]:
@@ -50,15 +50,17 @@ def _of(*families: str) -> tuple[Event, ...]:
 class Kind(Enum):
     """Events that are asked for together; one event can be of several kinds. The name, in lower case, is for URLs."""
 
-    CHANGES = ("Status changes", _of("change", "approval"))
+    CHANGES = ("Status changes", _of("change", "approval", "freeze"))
     APPROVALS = ("Approvals", _APPROVALS)
     OUTSIDE = ("Outside changes", _OUTSIDE)
     CREDENTIALS = ("Organizations and keys", _ORGANIZATIONS)
-    PAIRS = ("Pairs", _of("pair"))
+    PAIRS = ("Pairs", _of("pair", "run_sheet"))
     READS = ("Reads", _SEEN)
     SIGN_INS = ("Sign-ins", _SIGN_IN)
     PEOPLE = ("People and access", _of("person", "authz"))
     EXPORTS = ("Exports", _EXPORTS)
+    DRILLS = ("Drills", _of("drill"))
+    NEWS = ("News", _of("news"))
     LOG = ("Audit log", _of("audit", "chain"))
 
     def __init__(self, label: str, events: tuple[Event, ...]) -> None:

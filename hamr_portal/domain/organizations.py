@@ -24,6 +24,10 @@ _ADDRESS = re.compile(r"[!-\[\]-~]+")
 """Printable ASCII without the backslash, which readers of addresses disagree about."""
 
 
+OF_DRILLS = "drill-"
+"""Names of organizations and sites that begin so are made by drills, and by nobody else."""
+
+
 class InvalidKey(ValueError):
     """A key holds characters that no Datadog key has. The text never repeats the key."""
 
@@ -122,6 +126,8 @@ def sites_with(more: str) -> dict[str, Site]:
         name, _, url = (part.strip() for part in entry.partition("="))
         if not NAME.fullmatch(name):
             raise InvalidSites(f"{entry!r}: write name=base-url, the name in lower-case letters, digits and hyphens.")
+        if name.startswith(OF_DRILLS):
+            raise InvalidSites(f"{name}: names that begin with {OF_DRILLS} are of drills; write another.")
         sites[name] = Site(name, _checked_url(name, url))
     return sites
 

@@ -10,6 +10,7 @@ from itertools import chain
 from uuid import UUID
 
 from .connections import ReadOutcome
+from .transit import Transit
 
 
 class Column(StrEnum):
@@ -41,6 +42,7 @@ class Side:
     outcome: ReadOutcome | None = None
     outcome_since: datetime | None = None
     repeats: int = 0
+    transit: Transit | None = None
 
     @property
     def answers(self) -> bool:

@@ -51,13 +51,15 @@ _Keys = Mapping[str, Secret]
 class Answer:
     """A readable answer of the service; `connection` is None where the organization has none.
 
-    `raw` is the body as it came, sanitized and capped; `elapsed_ms` is milliseconds since the call began.
+    `raw` is the body as it came, sanitized and capped; `elapsed_ms` is milliseconds since the call began; `skew` is
+    seconds that the site's clock is ahead of this machine's, None where it does not say the time.
     """
 
     connection: Connection | None
     raw: str
     http_status: int
     elapsed_ms: int
+    skew: float | None = None
 
 
 @dataclass(frozen=True)
@@ -201,7 +203,7 @@ def _may_pass(error: HamrError) -> bool:
 
 
 def _answer(reply: Reply, connection: Connection | None) -> Answer:
-    return Answer(connection, reply.text, reply.status, reply.elapsed_ms)
+    return Answer(connection, reply.text, reply.status, reply.elapsed_ms, reply.skew)
 
 
 def _both(credentials: Credentials) -> _Keys:

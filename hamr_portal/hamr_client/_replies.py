@@ -42,6 +42,12 @@ class Reply:
         return sanitized(self.body.decode(errors="replace"), _RAW_LIMIT)
 
     @property
+    def skew(self) -> float | None:
+        """Give how many seconds the site's clock is ahead of this machine's; None where it does not say the time."""
+        said = _date(self.headers.get("Date", ""))
+        return (said - datetime.now(UTC)).total_seconds() if said is not None else None
+
+    @property
     def media_type(self) -> str:
         """Give the content type without its parameters, in lower case."""
         return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()

@@ -28,6 +28,7 @@ _INSTALLATION = [
     "SPOOL_FILE",
     "ANCHOR_FILE",
     "HAMR_SITES",
+    "DRILL_PORT",
     "HAMR_POLL_INTERVAL",
     "HAMR_CONNECT_TIMEOUT",
     "HAMR_DEADLINE",
@@ -147,6 +148,7 @@ def _settings(folder: Path, sites: str) -> dict[str, str]:
         "SPOOL_FILE": str(folder / "spool.jsonl"),
         "ANCHOR_FILE": str(folder / "anchors.jsonl"),
         "HAMR_SITES": sites,
+        "DRILL_PORT": str(_two_free_ports()),
         # Faster than in earnest, so that a newcomer need not wait to see a region go dark.
         "HAMR_POLL_INTERVAL": "5",
         "HAMR_CONNECT_TIMEOUT": "1",
@@ -160,6 +162,16 @@ def _fresh(folder: Path) -> Path:
         shutil.rmtree(folder)
     folder.mkdir(parents=True, mode=0o700)
     return folder
+
+
+def _two_free_ports() -> int:
+    """Give a port that is free, and so is the next."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+            if port < 65_535 and _is_free(port + 1):
+                return port
 
 
 def _is_free(port: int) -> bool:

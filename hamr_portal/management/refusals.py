@@ -9,12 +9,13 @@ from typing import Any
 from django.conf import settings
 
 from hamr_portal.domain.changes import ChangeStatus
-from hamr_portal.models import Change
+from hamr_portal.models import Change, Freeze
 from hamr_portal.services.conditions import LONGEST_REASON, LONGEST_TICKET
 from hamr_portal.services.refusals import (
     Busy,
     Changed,
     Forbidden,
+    Frozen,
     Incomplete,
     LookAgain,
     NotAllowed,
@@ -26,6 +27,7 @@ from hamr_portal.templatetags._outcomes import WORDS
 from hamr_portal.templatetags._time import clock
 
 from .outcomes import NOTHING_SENT
+from .readings import folded
 
 BLOCKED = "Blocked: this change cannot be recorded, so it was not sent."
 
@@ -41,6 +43,8 @@ def _why(refused: Refused, change: Change | None, now: datetime) -> str:
     if isinstance(refused, Forbidden):
         labels = ", ".join(each.check.label for each in refused.noticed)
         return f"Forbidden: {labels}. What to do stands beside each check above."
+    if isinstance(refused, Frozen):
+        return f"{frozen(refused.freeze, now)} Next: wait, or run this again with --break-freeze REASON."
     if isinstance(refused, Busy):
         return _busy(refused.other, now)
     if isinstance(refused, SidesChanged):
@@ -53,6 +57,11 @@ def _why(refused: Refused, change: Change | None, now: datetime) -> str:
     if isinstance(refused, NotAllowed):
         return f"The role of --as does not allow it. {refused}"
     return f"{refused}."
+
+
+def frozen(freeze: Freeze, now: datetime) -> str:
+    """Give until when changes are frozen, by whom, and why."""
+    return f"Changes are frozen until {clock(freeze.ends_at, now)} by {freeze.begun_by}: {folded(freeze.reason)}"
 
 
 def _busy(other: Change | None, now: datetime) -> str:
@@ -81,6 +90,9 @@ _PROBLEMS: Mapping[Problem, str] = {
     Problem.KEY_IN_REASON: "--reason holds what looks like a key; it would stay on the record. Leave it out.",
     Problem.KEY_IN_TICKET: "--ticket holds what looks like a key; it would stay on the record. Leave it out.",
     Problem.REASON_TOO_LONG: "--reason is longer than {longest_reason} characters.",
+    Problem.BREAK_REASON_MISSING: "--break-freeze is empty: say why it cannot wait; it goes on the record.",
+    Problem.KEY_IN_BREAK_REASON: "--break-freeze holds what looks like a key, for ever on the record. Leave it out.",
+    Problem.BREAK_REASON_TOO_LONG: "--break-freeze is longer than {longest_reason} characters.",
     Problem.OVERRIDE_MISSING: "A check above needs --override.",
     Problem.NAME_MISSING: "--confirm is missing: repeat the name, {name}.",
     Problem.NAME_WRONG: "--confirm does not name the organization, {name}.",

@@ -28,6 +28,7 @@ from hamr_portal.domain.evidence import SAME_WRITE, Agreement, Asked, was_writte
 from hamr_portal.domain.previews import Check, Noticed
 
 from .connections import View
+from .freezes import Freeze
 from .organizations import Organization
 from .pairs import Pair
 from .people import Person
@@ -47,9 +48,17 @@ class ChangeQuerySet(models.QuerySet["Change"]):
         """Keep those that hold their pair."""
         return self.filter(status__in=OPEN)
 
+    def real(self) -> ChangeQuerySet:
+        """Keep those that are no drill's."""
+        return self.filter(organization__drill__isnull=True)
+
     def waiting(self) -> ChangeQuerySet:
         """Keep those that wait for a second person."""
         return self.filter(status=ChangeStatus.AWAITING_APPROVAL)
+
+    def driven_by(self, person: int) -> ChangeQuerySet:
+        """Keep those that a person drives."""
+        return self.filter(Q(driver=person) | Q(driver__isnull=True, author=person))
 
     def unsettled(self) -> ChangeQuerySet:
         """Keep those that were sent and are read until it is known what came of them."""
@@ -86,6 +95,9 @@ class Change(models.Model):
     pair = models.ForeignKey(Pair, on_delete=models.SET_NULL, null=True, related_name="changes")
     author = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="changes")
     author_address = models.CharField(max_length=64, default="", blank=True)
+    # Nobody: its author drives.
+    driver = models.ForeignKey(Person, on_delete=models.PROTECT, null=True, related_name="+")
+    offered_to = models.ForeignKey(Person, on_delete=models.PROTECT, null=True, related_name="+")
     author_session = models.CharField(max_length=64, default="", blank=True)
     status = models.CharField(max_length=32, choices=_choices(ChangeStatus), default=ChangeStatus.PREPARED)
 
@@ -115,6 +127,8 @@ class Change(models.Model):
     approver = models.ForeignKey(Person, on_delete=models.PROTECT, null=True, related_name="approved_changes")
     approved_at = models.DateTimeField(null=True)
     skip_reason = models.TextField(default="", blank=True)
+    broke_freeze = models.ForeignKey(Freeze, on_delete=models.PROTECT, null=True, related_name="broken_by")
+    break_reason = models.TextField(default="", blank=True)
     closed_by = models.ForeignKey(Person, on_delete=models.PROTECT, null=True, related_name="closed_changes")
     closing_reason = models.TextField(default="", blank=True)
 
@@ -151,6 +165,9 @@ class Change(models.Model):
                 | ~Q(skip_reason="")
                 | Q(restored_at__isnull=False),
                 name="change_sent_as_approved",
+            ),
+            models.CheckConstraint(
+                condition=Q(broke_freeze__isnull=True) | ~Q(break_reason=""), name="change_says_why_it_broke_a_freeze"
             ),
             models.CheckConstraint(
                 condition=Q(status__in=NEVER_SENT, sent_at__isnull=True)
@@ -193,6 +210,11 @@ class Change(models.Model):
     def noticed(self) -> tuple[Noticed, ...]:
         """Give what the checks said at the preview."""
         return tuple(Noticed(Check[each["check"]], each["facts"]) for each in json.loads(self.noticed_json))
+
+    @property
+    def driven_by(self) -> Person:
+        """Give who drives it: at first who prepared it."""
+        return self.driver or self.author
 
     @property
     def is_open(self) -> bool:

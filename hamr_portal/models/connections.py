@@ -42,6 +42,7 @@ class Snapshot(View):
     answered_at = models.DateTimeField(null=True)
     answer_status = models.IntegerField(null=True)
     answer_ms = models.IntegerField(null=True)
+    skew_seconds = models.FloatField(null=True)
     view_since = models.DateTimeField(null=True)
     outside_at = models.DateTimeField(null=True)
 
@@ -84,3 +85,20 @@ class Observation(View):
 
     def __str__(self) -> str:
         return f"{self.organization_id} at {self.at}: {self.outcome}"
+
+
+class Lapse(models.Model):
+    """A time in which nobody read an organization: written when it is read again, and only then known to be over."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="lapses")
+    since = models.DateTimeField()
+    until = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=models.Q(until__gt=models.F("since")), name="lapse_ends_after_it_began")
+        ]
+        indexes = [models.Index(fields=["organization", "-until"], name="lapse_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.organization_id} from {self.since} to {self.until}"

@@ -6,9 +6,11 @@ from uuid import uuid4
 
 from django.db import models
 
-from hamr_portal.domain.organizations import Spelling
+from hamr_portal.domain import drills
+from hamr_portal.domain.organizations import OF_DRILLS, Spelling
 from hamr_portal.domain.pairs import Column
 
+from .drills import Drill
 from .pairs import Pair
 
 
@@ -18,6 +20,14 @@ class OrganizationQuerySet(models.QuerySet["Organization"]):
     def enabled(self) -> OrganizationQuerySet:
         """Keep those that are read."""
         return self.filter(disabled_at__isnull=True)
+
+    def real(self) -> OrganizationQuerySet:
+        """Keep those that are no drill's: what is counted, told and handed out is of these alone."""
+        return self.filter(drill__isnull=True)
+
+    def beside(self, organization: Organization) -> OrganizationQuerySet:
+        """Keep those that could be its other side: real ones of a real one, and of a drill those of that drill."""
+        return self.filter(drill=organization.drill_id).exclude(pk=organization.pk)
 
     def by_name(self) -> OrganizationQuerySet:
         """Order as people look for them."""
@@ -45,6 +55,7 @@ class Organization(models.Model):
     disabled_at = models.DateTimeField(null=True)
     pair = models.ForeignKey(Pair, null=True, on_delete=models.SET_NULL, related_name="sides")
     column = models.CharField(max_length=16, choices=[(c.value, c.value) for c in Column], null=True)  # noqa: DJ001
+    drill = models.ForeignKey(Drill, null=True, on_delete=models.PROTECT, related_name="organizations")
 
     objects = OrganizationQuerySet.as_manager()
 
@@ -60,11 +71,21 @@ class Organization(models.Model):
                 condition=models.Q(spelling__in=[s.value for s in Spelling]),
                 name="organization_spelling_known",
             ),
+            # A drill's organization talks to the stage alone, and a real one never does.
+            models.CheckConstraint(
+                condition=(models.Q(drill__isnull=True) & ~models.Q(site__in=list(drills.SITES.values())))
+                | models.Q(drill__isnull=False, site__in=list(drills.SITES.values()), name__startswith=OF_DRILLS),
+                name="organization_of_a_drill_is_on_its_stage",
+            ),
         ]
 
     def __str__(self) -> str:
         return self.name
 
     def identity(self, field: str) -> str:
-        """Give what a sealed key is bound to: this row and one field."""
-        return f"organization:{self.id}:{field}"
+        """Give what a sealed key is bound to: this row, one field, and the drill that the row is of, if of one.
+
+        So a row that somebody makes a real one's, or a drill's, has keys that open nowhere: nothing can be asked.
+        """
+        row = f"organization:{self.id}:{field}"
+        return f"drill:{self.drill_id}:{row}" if self.drill_id is not None else row

@@ -34,6 +34,8 @@ class Person(AbstractBaseUser):
     added_at = models.DateTimeField()
     # Since when the password is one that somebody else knows. Empty: the person has chosen it.
     password_given_at = models.DateTimeField(null=True, blank=True)
+    # How often all of their sessions were ended: a sign-in that began before, and waits, counts no more.
+    sessions_ended = models.PositiveIntegerField(default=0)
 
     objects = PersonManager()
 
@@ -64,13 +66,14 @@ class Person(AbstractBaseUser):
 
 
 class PersonNotice(models.Model):
-    """What somebody was told of what was done to a person, and when they saw it. The entry on the record has all."""
+    """What somebody was told of what was done to a person or by one, and when they saw it. The entry has all of it."""
 
     person = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="notices")
     about = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
     event = models.CharField(max_length=64, choices=[(event.value, event.value) for event in ANNOUNCED])
     before = models.CharField(max_length=16, default="", blank=True)
     after = models.CharField(max_length=16, default="", blank=True)
+    change = models.ForeignKey("Change", on_delete=models.PROTECT, null=True, related_name="+")
     by = models.CharField(max_length=254)
     at = models.DateTimeField()
     entry = models.BigIntegerField()

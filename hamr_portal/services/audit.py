@@ -63,7 +63,7 @@ def append(
         ring = keys.ring()
     except KeyRingUnusable as error:
         raise CannotSign(str(error)) from None
-    last = _locked_head()
+    last = hold()
     entry = AuditEntry(
         seq=last.seq + 1,
         at=timezone.now(),
@@ -197,8 +197,11 @@ def entries_of(change_id: int) -> Entries:
     return Entries(**found)
 
 
-def _locked_head() -> Place:
-    """Give the head to follow on; writers queue for it, so that no number is given twice and none is left out."""
+def hold() -> Place:
+    """Give the head to follow on; writers queue for it, so that no number is given twice and none is left out.
+
+    Who counts entries before they append holds it first: nothing comes between.
+    """
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_HEAD_LOCK])

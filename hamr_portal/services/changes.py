@@ -21,9 +21,9 @@ from hamr_portal.domain.changes import APPROVAL_LASTS, Again, ChangeStatus, Move
 from hamr_portal.domain.connections import HamrStatus, sanitized
 from hamr_portal.domain.people import Action
 from hamr_portal.domain.previews import needs_override
-from hamr_portal.models import Change, Organization, Person, SkipNotice
+from hamr_portal.models import Change, Freeze, Organization, Person, SkipNotice
 
-from . import audit, conditions, connections, previews, readings, reconciliation, sending
+from . import audit, conditions, connections, freezes, previews, readings, reconciliation, run_sheets, sending
 from .conditions import LONGEST_REASON, LONGEST_TICKET, Ready, Words
 from .moves import AlreadyMoved, move, once_more, tell
 from .previews import Link, Sight, Wish
@@ -73,7 +73,8 @@ def prepare(
 
 def renew(change: Change, *, by: Actor, again: Again, words: Words | None = None) -> Change:
     """Preview the same wish anew, in the place of an older preview; what was typed is kept. Raises `NotAllowed`."""
-    kept = words or Words(reason=change.reason, ticket=change.ticket, typed_name=change.typed_name)
+    before = {name: getattr(change, name) for name in ("reason", "ticket", "typed_name", "break_reason")}
+    kept = words or Words(**before)
     if change.status == ChangeStatus.PREPARED and change.author.email == by.name:
         _end(change, Move.EXPIRE, by)
     wish = conditions.wish_of(change)
@@ -107,6 +108,7 @@ def _drafted(sight: Sight, author: Person, by: Actor, words: Words) -> Change:
         reason=sanitized(words.reason, LONGEST_REASON),
         ticket=sanitized(words.ticket, LONGEST_TICKET),
         typed_name=sanitized(words.typed_name, LONGEST_TICKET),
+        break_reason=sanitized(words.break_reason, LONGEST_REASON),
     )
 
 
@@ -122,14 +124,15 @@ def confirm(change: Change, words: Words, *, by: Actor) -> Change:
     with on_record(by, change.organization, change), _blocked_by_the_database(change):
         conditions.its_author(change, by)
         conditions.of_this_preview(change, words, by)
-        conditions.complete(change, words)
+        broken = conditions.breaking(change, words)
+        conditions.complete(change, words, broken=broken)
         conditions.not_forbidden(change)
         ready = conditions.as_confirmed(change, by=by, action=conditions.action_of(change))
         if change.needs_approval:
             ends_at = timezone.now() + APPROVAL_LASTS
-            _commit(change, Move.ASK, ready, by, said=words.reason, expires_at=ends_at, **_confirmed(words))
+            _commit(change, Move.ASK, ready, by, said=words.reason, expires_at=ends_at, **_confirmed(words, broken))
             return change
-        since = _announce(change, Move.SEND, ready, by, said=words.reason, **_confirmed(words))
+        since = _announce(change, Move.SEND, ready, by, said=words.reason, **_confirmed(words, broken))
     return _send(change, ready, by, since)
 
 
@@ -138,6 +141,7 @@ def approve(change: Change, *, by: Actor, typed_name: str, comment: str = "") ->
     with on_record(by, change.organization, change), _blocked_by_the_database(change):
         approver = conditions.another_person(change, by)
         _still_waiting(change, by)
+        conditions.not_frozen(change, broken=change.broke_freeze_id)
         conditions.named(change, typed_name)
         ready = conditions.as_confirmed(change, by=by, action=Action.APPROVE_CHANGES)
         approved = {"approver": approver, "approved_at": timezone.now()}
@@ -153,6 +157,7 @@ def skip_approval(change: Change, *, by: Actor, typed_name: str, reason: str) ->
     with on_record(by, change.organization, change), _blocked_by_the_database(change):
         conditions.its_author(change, by)
         _still_waiting(change, by)
+        conditions.not_frozen(change, broken=change.broke_freeze_id)
         conditions.named(change, typed_name, *conditions.wrong_with(reason))
         ready = conditions.as_confirmed(change, by=by, action=conditions.action_of(change))
         skipped = {"skip_reason": sanitized(reason, LONGEST_REASON), "also": lambda: _tell_the_skipped(change)}
@@ -185,6 +190,9 @@ def _commit(
     """Move a change with what was read just before, if nothing came between; a busy database is asked once more."""
 
     intent = _intent(change, ready.sight, **fields)
+    begun = run_sheets.begun(change, ready.sight.wish.organization) if change.status == ChangeStatus.PREPARED else None
+    if begun is not None:
+        intent["run_sheet"] = run_sheets.told(begun)
 
     def provided() -> None:
         if by_way_of.sends:
@@ -192,9 +200,18 @@ def _commit(
         conditions.clear(change, ready, by)
         also()
 
+    def then() -> None:
+        broken: Freeze | None = fields.get("broke_freeze")
+        conditions.not_frozen(change, broken=broken.pk if broken is not None else change.broke_freeze_id)
+        if broken is not None:
+            why = {"ticket": fields["ticket"], "reason": fields["break_reason"]}
+            freezes.put_down_broken(broken, change, by=by, **why)
+        if begun is not None:
+            run_sheets.start(begun)
+
     def write() -> None:
         seen = ready.sight.lines(What.READ_AGAIN)
-        move(change, by_way_of, by=by, reason=said, provided=provided, seen=seen, data=intent, fields=fields)
+        move(change, by_way_of, by=by, reason=said, provided=provided, then=then, seen=seen, data=intent, fields=fields)
 
     try:
         once_more(write)
@@ -309,12 +326,14 @@ def _said(reason: str) -> None:
         raise Incomplete(*problems)
 
 
-def _confirmed(words: Words) -> dict[str, Any]:
+def _confirmed(words: Words, broken: Freeze | None) -> dict[str, Any]:
     return {
         "reason": sanitized(words.reason.strip(), LONGEST_REASON),
         "ticket": sanitized(words.ticket.strip(), LONGEST_TICKET),
         "typed_name": sanitized(words.typed_name.strip(), LONGEST_TICKET),
         "override": words.override,
+        "broke_freeze": broken,
+        "break_reason": sanitized(words.break_reason.strip(), LONGEST_REASON) if broken is not None else "",
         "confirmed_at": timezone.now(),
     }
 

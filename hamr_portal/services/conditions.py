@@ -15,13 +15,24 @@ from hamr_portal.domain.connections import View
 from hamr_portal.domain.organizations import holds_a_key
 from hamr_portal.domain.people import Action
 from hamr_portal.domain.previews import Check, Weight, refusing
-from hamr_portal.models import Change, Organization, Person
+from hamr_portal.models import Change, Freeze, Organization, Person
 from hamr_portal.models.changes import ChangeQuerySet
 
-from . import integrity, people, previews
+from . import freezes, integrity, people, previews
 from .moves import AlreadyMoved
 from .previews import Link, Sight, Wish
-from .refusals import Busy, Changed, Forbidden, Incomplete, LookAgain, NotAllowed, OwnChange, Problem, SidesChanged
+from .refusals import (
+    Busy,
+    Changed,
+    Forbidden,
+    Frozen,
+    Incomplete,
+    LookAgain,
+    NotAllowed,
+    OwnChange,
+    Problem,
+    SidesChanged,
+)
 
 LONGEST_REASON = 2000
 LONGEST_TICKET = 100
@@ -29,13 +40,15 @@ LONGEST_TICKET = 100
 
 @dataclass(frozen=True)
 class Words:
-    """What a person types to confirm; `token` binds it to one preview."""
+    """What a person types to confirm; `token` binds it to one preview. To break a freeze takes a tick and a reason."""
 
     token: str = ""
     reason: str = ""
     ticket: str = ""
     typed_name: str = ""
     override: bool = False
+    break_freeze: bool = False
+    break_reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,12 +112,14 @@ def of_this_preview(change: Change, words: Words, by: Actor) -> None:
         raise LookAgain(Again.EXPIRED)
 
 
-def complete(change: Change, words: Words) -> None:
+def complete(change: Change, words: Words, *, broken: Freeze | None = None) -> None:
     """Say everything that is missing or wrong in what was typed, at once. Raises `Incomplete`."""
     problems = list(_ticket_problems(words.ticket.strip()))
     problems += wrong_with(words.reason)
     if change.needs_override and not words.override:
         problems.append(Problem.OVERRIDE_MISSING)
+    if broken is not None:
+        problems += [_WHY_BREAK[problem] for problem in wrong_with(words.break_reason)]
     named(change, words.typed_name, *problems)
 
 
@@ -140,6 +155,35 @@ def _ticket_problems(ticket: str) -> Iterator[Problem]:
         yield Problem.TICKET_MALFORMED
 
 
+# --- freezes ----------------------------------------------------------------------------------------------------
+
+
+_WHY_BREAK = {
+    Problem.REASON_MISSING: Problem.BREAK_REASON_MISSING,
+    Problem.REASON_TOO_LONG: Problem.BREAK_REASON_TOO_LONG,
+    Problem.KEY_IN_REASON: Problem.KEY_IN_BREAK_REASON,
+}
+"""What is wrong with a reason, where it is the one to break a freeze."""
+
+
+def breaking(change: Change, words: Words) -> Freeze | None:
+    """Give the freeze that is in force and that a person ticks to break; None: nothing is frozen. Raises `Frozen`."""
+    freeze = freezes.holding(change.organization, now=timezone.now())
+    if freeze is not None and not words.break_freeze:
+        raise Frozen(freeze)
+    return freeze
+
+
+def not_frozen(change: Change, *, broken: int | None) -> None:
+    """Hold that no freeze is in force but the one that its author broke, by its number. Raises `Frozen`.
+
+    A freeze begins with an entry, and so does a move: after the move's own, no freeze can come before it any more.
+    """
+    freeze = freezes.holding(change.organization, now=timezone.now())
+    if freeze is not None and freeze.pk != broken:
+        raise Frozen(freeze)
+
+
 # --- sides ------------------------------------------------------------------------------------------------------
 
 
@@ -160,7 +204,8 @@ def as_confirmed(change: Change, *, by: Actor, action: Action) -> Ready:
     if _others(change).sent().filter(pk__gt=change.pk).exists():
         # Changes are told apart by their numbers, so that they are sent in that order.
         raise SidesChanged(what=Changed.ANOTHER_SENT)
-    organization = Organization.objects.get(pk=change.organization_id)
+    # Its pair with the run sheet comes along: starting a change starts a copy of it, for no query more.
+    organization = Organization.objects.select_related("pair__run_sheet").get(pk=change.organization_id)
     sight = previews.look(wish_of(change, organization), by=by)
     # What the same form did a moment ago is its result, and no difference.
     if not Change.objects.filter(pk=change.pk, status=change.status).exists():

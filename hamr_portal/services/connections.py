@@ -19,6 +19,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from hamr_portal.crypto import KeyRing, KeyRingUnusable, SealBroken
+from hamr_portal.domain import drills
 from hamr_portal.domain.connections import REFUSED_WAIT, Connection, ReadOutcome, sanitized
 from hamr_portal.domain.organizations import Credentials, Site
 from hamr_portal.hamr_client import Answer, HamrClient, HamrError
@@ -30,11 +31,33 @@ LEASE_MARGIN = 15.0
 """Seconds that a lease outlives the deadline of its read, for storing the answer."""
 
 
+ASTRAY = "a drill is asked on its stage alone, and a real organization never there"
+"""Why nothing is sent to a site that an organization has no business with."""
+
+
 @cache
 def client() -> HamrClient:
     """Give the one client of this process; its TLS context is shared by all calls."""
     proxies = {"http": settings.HAMR_PROXY, "https": settings.HAMR_PROXY} if settings.HAMR_PROXY else None
     return HamrClient(connect_timeout=settings.HAMR_CONNECT_TIMEOUT, proxies=proxies)
+
+
+@cache
+def _client_of_the_stage() -> HamrClient:
+    # No proxy leads to this machine.
+    return HamrClient(connect_timeout=settings.HAMR_CONNECT_TIMEOUT)
+
+
+def client_for(site: Site) -> HamrClient:
+    """Give the client that asks a site."""
+    return _client_of_the_stage() if site.name in settings.DRILL_SITES else client()
+
+
+def site_of(organization: Organization) -> Site | None:
+    """Give where an organization is asked: one of a drill on the stage only, a real one never there; else None."""
+    is_drill = organization.drill_id is not None
+    site = (settings.DRILL_SITES if is_drill else settings.HAMR_SITES).get(organization.site)
+    return site if drills.belongs(site, is_drill=is_drill) else None
 
 
 @dataclass(frozen=True)
@@ -49,6 +72,12 @@ class Flight:
     lease: UUID
     credentials: Credentials | None = field(repr=False)
     trouble: str = ""
+    is_drill: bool = False
+
+    @property
+    def is_astray(self) -> bool:
+        """Tell whether its site is none where its organization may be asked: nothing leaves then."""
+        return self.site is not None and not drills.belongs(self.site, is_drill=self.is_drill)
 
 
 @dataclass(frozen=True)
@@ -65,6 +94,7 @@ class Result:
     http_status: int | None = None
     elapsed_ms: int | None = None
     retry_after: float | None = None
+    skew: float | None = None
 
     @property
     def answered(self) -> bool:
@@ -163,11 +193,12 @@ def _flight(organization: Organization, lease: UUID, ring: KeyRing | None, troub
         organization_id=organization.id,
         name=organization.name,
         site_name=organization.site,
-        site=settings.HAMR_SITES.get(organization.site),
+        site=site_of(organization),
         pinned=organization.uuid,
         lease=lease,
         credentials=credentials,
         trouble=trouble,
+        is_drill=organization.drill_id is not None,
     )
 
 
@@ -182,10 +213,15 @@ def fetch(flight: Flight, *, seconds: float | None = None) -> Result:
     if flight.credentials is None:
         return Result(flight, timezone.now(), ReadOutcome.KEYS_UNREADABLE, reason=flight.trouble)
     if flight.site is None:
-        reason = f"site {flight.site_name} is in no list: add it to HAMR_SITES"
+        setting = "DRILL_PORT is not set" if flight.is_drill else "add it to HAMR_SITES"
+        reason = f"site {flight.site_name} is in no list: {setting}"
         return Result(flight, timezone.now(), ReadOutcome.NO_ANSWER, reason=reason)
+    if flight.is_astray:
+        return Result(flight, timezone.now(), ReadOutcome.NO_ANSWER, reason=ASTRAY)
     try:
-        answer = client().read(flight.site, flight.credentials, seconds=seconds or settings.HAMR_DEADLINE)
+        answer = client_for(flight.site).read(
+            flight.site, flight.credentials, seconds=seconds or settings.HAMR_DEADLINE
+        )
     except HamrError as error:
         return _failed(flight, error)
     return _answered(flight, answer)
@@ -221,4 +257,5 @@ def _answered(flight: Flight, answer: Answer) -> Result:
         raw=answer.raw,
         http_status=answer.http_status,
         elapsed_ms=answer.elapsed_ms,
+        skew=answer.skew,
     )

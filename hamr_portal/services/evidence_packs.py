@@ -16,9 +16,10 @@ from hamr_portal.domain.changes import What
 from hamr_portal.domain.previews import Noticed, Weight
 from hamr_portal.models import AuditEntry, Change, LogLine, Organization, Pair, SkipNotice
 
-from . import audit, chain_states, keys, outcomes, signed, signed_changes
+from . import audit, chain_states, keys, outcomes, run_sheets, signed, signed_changes
 from .chain_states import ChainState
 from .outcomes import Story
+from .run_sheets import Line
 from .signed import Held
 
 MOST_ENTRIES = 3000
@@ -34,6 +35,7 @@ _REFUSALS = frozenset(
         Event.CHANGE_BUSY,
         Event.CHANGE_STALE,
         Event.CHANGE_TOKEN,
+        Event.CHANGE_FROZEN,
         Event.APPROVAL_OF_OWN,
         Event.ACCESS_DENIED,
     }
@@ -44,11 +46,16 @@ _DECISIONS = _REFUSALS | {
     Event.CHANGE_SENDING,
     Event.CHANGE_APPROVED,
     Event.APPROVAL_SKIPPED,
+    Event.FREEZE_BROKEN,
     Event.CHANGE_DECLINED,
     Event.CHANGE_CANCELLED,
     Event.CHANGE_EXPIRED,
     Event.CHANGE_RESOLVED,
     Event.SKIP_SEEN,
+    Event.DRIVER_OFFERED,
+    Event.DRIVER_KEPT,
+    Event.DRIVER_TAKEN,
+    Event.DRIVER_TAKEN_OVER,
 }
 _LARGEST = 2**63 - 1
 
@@ -99,6 +106,7 @@ class Told:
     skipped: tuple[SkipNotice, ...]
     held: Held
     genuine: tuple[AuditEntry, ...]
+    run_sheet: tuple[Line, ...]
 
     @property
     def decisions(self) -> list[AuditEntry]:
@@ -257,24 +265,35 @@ def _within(scope: Scope) -> dict[str, datetime]:
 def _told(changes: QuerySet[Change]) -> Iterator[Told]:
     """Give the story of each change, whole, and all that the record says of it."""
     for number in list(changes.order_by("pk").values_list("pk", flat=True)):
-        story, entries = _at_once(number)
+        story, entries, lines = _at_once(number)
         notices = SkipNotice.objects.filter(change=number).select_related("person").order_by("person__email")
         skipped, ring = tuple(notices), keys.AuditKeys()
         genuine = tuple(entry for entry in entries if audit.is_genuine(entry, ring))
         held = signed_changes.hold(story.change, story.lines, skipped, genuine)
-        yield Told(story, entries, skipped, held, genuine)
+        yield Told(story, entries, skipped, held, genuine, _run_sheet(lines, genuine, held))
 
 
-def _at_once(number: int) -> tuple[Story, tuple[AuditEntry, ...]]:
-    """Give a change, its log and its entries of one moment: a move between them would look like an edit by hand."""
-    people = ("author", "approver", "closed_by", "organization", "other")
+def _run_sheet(lines: list[Line], genuine: tuple[AuditEntry, ...], held: Held) -> tuple[Line, ...]:
+    """Give the steps and the ticks as they were signed, and put down where the rows say something else."""
+    told = ((entry.event, entry.actor_name, entry.at, dict(signed.data(entry))) for entry in genuine)
+    signed_lines = run_sheets.signed_lines(list(told))
+    now, then = (run_sheets.in_words(each) for each in (lines, signed_lines))
+    if now != then:
+        differing = next(place for place in range(max(len(now), len(then))) if now[place:][:1] != then[place:][:1])
+        held.differs("run sheet", "".join(then[differing:][:1]), "".join(now[differing:][:1]))
+    return tuple(signed_lines)
+
+
+def _at_once(number: int) -> tuple[Story, tuple[AuditEntry, ...], list[Line]]:
+    """Give a change, its log, its entries and its run sheet of one moment: a move between would look like an edit."""
+    people = ("author", "approver", "closed_by", "driver", "organization", "other")
     found = AuditEntry.objects.filter(change=number).order_by("seq")
     while True:
         before = audit.entries_of(number).last
         story = outcomes.story(Change.objects.select_related(*people).get(pk=number))
-        entries = tuple(audit.loaded(found))
+        entries, lines = tuple(audit.loaded(found)), run_sheets.lines_of(story.change)
         if audit.entries_of(number).last == before:
-            return story, entries
+            return story, entries, lines
 
 
 # --- how long it took -------------------------------------------------------------------------------------------

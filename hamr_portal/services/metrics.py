@@ -13,7 +13,7 @@ from hamr_portal.crypto import KeyRingUnusable
 from hamr_portal.domain.changes import OPEN, ChangeStatus
 from hamr_portal.models import Change, Organization
 
-from . import anchors, audit, integrity, overview, pulse
+from . import anchors, audit, freezes, integrity, notifications, overview
 from .pulse import WorkerState
 
 
@@ -42,12 +42,16 @@ class Measured:
     anchor_ago: float | None
     worker: WorkerState
     worker_ago: float | None
+    freeze_left: float | None
+    news_waiting: int
+    news_oldest_ago: float | None
+    news_given_up: int
 
 
 def measured(*, now: datetime) -> Measured:
     """Measure. Nothing is written, and nobody is asked."""
     anchor = _anchor()
-    worker = pulse.state(now=now)
+    (worker, freeze), backlog = freezes.beside_workers(now=now), notifications.backlog(now=now)
     return Measured(
         readings=tuple(_reading(organization, now) for organization in _read()),
         needing_action=overview.needing_action(overview.overview(now=now)),
@@ -58,11 +62,15 @@ def measured(*, now: datetime) -> Measured:
         anchor_ago=_ago(anchor[1], now) if anchor is not None else None,
         worker=worker,
         worker_ago=_ago(worker.seen_at, now),
+        freeze_left=(freeze.ends_at - now).total_seconds() if freeze is not None else None,
+        news_waiting=backlog.waiting,
+        news_oldest_ago=_ago(backlog.oldest, now),
+        news_given_up=backlog.given_up,
     )
 
 
 def _read() -> list[Organization]:
-    return list(Organization.objects.enabled().select_related("snapshot").by_name())
+    return list(Organization.objects.enabled().real().select_related("snapshot").by_name())
 
 
 def _reading(organization: Organization, now: datetime) -> Reading:
@@ -78,7 +86,7 @@ def _reading(organization: Organization, now: datetime) -> Reading:
 
 
 def _open_changes() -> Mapping[str, int]:
-    rows = Change.objects.open().order_by().values_list("status").annotate(count=Count("pk"))
+    rows = Change.objects.open().real().order_by().values_list("status").annotate(count=Count("pk"))
     found = Counter(dict(rows))
     return {status.value: found[status] for status in ChangeStatus if status in OPEN}
 

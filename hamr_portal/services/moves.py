@@ -10,9 +10,11 @@ from django.utils import timezone
 
 from hamr_portal.domain.audit import Actor
 from hamr_portal.domain.changes import Move, What
+from hamr_portal.domain.connections import name_of
+from hamr_portal.domain.news import kind_of
 from hamr_portal.models import Change, LogLine
 
-from . import audit
+from . import audit, notifications
 
 T = TypeVar("T")
 
@@ -28,18 +30,19 @@ def move(
     by: Actor,
     reason: str = "",
     provided: Callable[[], object] = lambda: None,
+    then: Callable[[], object] = lambda: None,
     fields: Mapping[str, Any] | None = None,
     seen: Iterable[LogLine] = (),
     told: LogLine | None = None,
     data: Mapping[str, Any] | None = None,
 ) -> None:
-    """Move a change along one arrow of the table: the row, its log and the record, in one durable transaction.
+    """Move a change along one arrow of the table: row, log, record and news of it, in one durable transaction.
 
-    `provided` looks at the database first, in that transaction, and raises to stop the move. The move brings `fields`
-    to the row, and to the log the readings that it rests on, `seen`; `told` is its own line there, where that tells
-    more than that it happened. Raises `AlreadyMoved`.
+    `provided` looks at the database first, in that transaction, and `then` last, when writers queue behind its entry;
+    each raises to stop the move. The move brings `fields` to the row, and to the log the readings that it rests on,
+    `seen`; `told` is its own line there, where that tells more than that it happened. Raises `AlreadyMoved`.
     """
-    brought = dict(fields or {})
+    brought, lines = dict(fields or {}), _in_order(seen)
     with transaction.atomic(durable=True):
         provided()
         rows = Change.objects.filter(pk=change.pk, status__in=by_way_of.leaves)
@@ -48,7 +51,7 @@ def move(
             raise AlreadyMoved(f"change {change.pk} cannot be {by_way_of.name} any more")
         line = told or LogLine()
         line.what, line.move, line.by = What.MOVED, by_way_of.name, by.name
-        _write([*_in_order(seen), line], change)
+        _write([*lines, line], change)
         audit.append(
             by_way_of.event,
             by=by,
@@ -59,8 +62,38 @@ def move(
             outcome=by_way_of.reaches,
             data={"before": before, "after": by_way_of.reaches, **(data or {})},
         )
+        then()
         # Within, so that no query between the commit and its caller can make a move look undone that was made.
         change.refresh_from_db()
+        _announce(change, by_way_of, before, by, said=reason, seen=lines)
+
+
+def _announce(change: Change, by_way_of: Move, before: str, by: Actor, *, said: str, seen: Iterable[LogLine]) -> None:
+    """Queue the news of a move; what was read for it goes along, with the moment of that reading."""
+    kind = kind_of(by_way_of, before)
+    # Nobody is called for a drill: who is in it looks at it.
+    if kind is None or change.organization.drill_id is not None:
+        return
+    read = [line for line in seen if line.organization_id == change.organization_id and line.status is not None]
+    notifications.queue(
+        kind,
+        change=change.pk,
+        organization=change.organization.name,
+        site=change.organization.site,
+        target=change.target.name,
+        move=by_way_of.name,
+        before=before,
+        http_status=change.http_status,
+        author=change.author.email,
+        by=by.name,
+        by_kind=by.kind,
+        reason=change.reason,
+        said=said,
+        ticket=change.ticket,
+        ends_at=change.expires_at,
+        read_status=name_of(read[-1].status or 0) if read else None,
+        read_at=read[-1].at if read else None,
+    )
 
 
 def tell(change: Change, lines: Iterable[LogLine]) -> None:

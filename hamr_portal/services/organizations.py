@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from hamr_portal.crypto import KeyRing
 from hamr_portal.domain.audit import Actor, Event
-from hamr_portal.domain.organizations import Credentials, Secret, Spelling
+from hamr_portal.domain.organizations import OF_DRILLS, Credentials, Secret, Spelling
 from hamr_portal.models import Change, Organization, Snapshot
 
 from . import audit, connections, keys, pairs
@@ -33,6 +33,10 @@ class NameTaken(NotSaved):
 
 class UuidTaken(NotSaved):
     """Another saved organization has this UUID: the keys are of an organization that is saved already."""
+
+
+class OfDrill(NotSaved):
+    """It is of a drill, or would be taken for one: what drills make, nobody edits, and nobody else makes."""
 
 
 class KeysRefused(NotSaved):
@@ -74,6 +78,7 @@ def add(draft: Draft, *, by: Actor, found: Verification | None = None) -> tuple[
     credentials = draft.credentials
     if credentials is None:
         raise NotSaved("Both keys are needed.")
+    _no_drills_name(draft)
     keys.ring()  # before anybody is asked; it is read again to seal, for it may be rotated meanwhile
     if Organization.objects.filter(name=draft.name).exists():
         raise NameTaken(f"{draft.name} is saved already. Choose another name, or edit that one.")
@@ -95,6 +100,8 @@ def edit(
     With `pin_anew`, keys of another organization are accepted and its UUID pinned, for a reason that goes on the
     record. Raises `NotSaved` and its kinds, `UnknownSite`, `KeyRingUnusable`, `SealBroken`.
     """
+    _no_drills(organization)
+    _no_drills_name(draft)
     if Organization.objects.filter(name=draft.name).exclude(pk=organization.pk).exists():
         raise NameTaken(f"{draft.name} is saved already. Choose another name.")
     if draft.credentials is None and draft.site == organization.site:
@@ -148,17 +155,18 @@ def is_same(organization: Organization, draft: Draft) -> bool:
 def disable(organization: Organization, *, by: Actor) -> None:
     """Stop reading an organization and take it off the dashboard; its history and keys stay.
 
-    Raises `AlreadyMoved`, `ChangeOpen`.
+    Raises `AlreadyMoved`, `ChangeOpen`, `OfDrill`.
     """
     _switch(organization, Event.ORGANIZATION_DISABLED, by)
 
 
 def enable(organization: Organization, *, by: Actor) -> None:
-    """Read an organization again. Raises `AlreadyMoved`."""
+    """Read an organization again. Raises `AlreadyMoved`, `OfDrill`."""
     _switch(organization, Event.ORGANIZATION_ENABLED, by)
 
 
 def _switch(organization: Organization, event: Event, by: Actor) -> None:
+    _no_drills(organization)
     disabling = event is Event.ORGANIZATION_DISABLED
     with transaction.atomic():
         connections.read_anew(organization.pk)
@@ -169,6 +177,18 @@ def _switch(organization: Organization, event: Event, by: Actor) -> None:
             raise AlreadyMoved(organization.name)
         audit.append(event, by=by, organization=organization.name)
     pairs.discover_pairs(by=by)
+
+
+def _no_drills(organization: Organization) -> None:
+    if organization.drill_id is not None:
+        raise OfDrill(
+            f"{organization.name} is of drill {organization.drill_id}, and goes with it. Next: end the drill."
+        )
+
+
+def _no_drills_name(draft: Draft) -> None:
+    if draft.name.startswith(OF_DRILLS):
+        raise OfDrill(f"Names that begin with {OF_DRILLS} are of drills. Choose another name.")
 
 
 def _insert(draft: Draft, credentials: Credentials, found: Verification, ring: KeyRing, by: Actor) -> Organization:
@@ -206,6 +226,7 @@ def _update(
             connections.read_anew(organization.pk)
         rows = Organization.objects.select_for_update(no_key=True)
         current = rows.get(pk=organization.pk)
+        _no_drills(current)
         if current.uuid != organization.uuid and fields.get("uuid", current.uuid) != current.uuid:
             raise WrongOrganization(f"{current.name} was pinned to organization {current.uuid} meanwhile.", found)
         if found is not None and asked_with(current) != asked_with(organization):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
 
 from django.db import transaction
 from django.db.models import F, OuterRef, Q, QuerySet, Subquery
@@ -15,10 +14,9 @@ from hamr_portal.domain.findings import OUTSIDE_CHANGE_SHOWN_FOR
 from hamr_portal.models import Observation, Organization, Snapshot
 
 from . import audit
+from .outside_news import ONE_WRITE_WITHIN
 
 LONGEST_COMMENT = 2000
-SEEN_WITHIN = timedelta(minutes=10)
-"""Both sides show one write; they are read at most this far apart."""
 
 
 class AlreadyAcknowledged(Exception):
@@ -43,7 +41,7 @@ def listed(*, limit: int) -> list[Outside]:
     earlier = Observation.objects.filter(organization=OuterRef("organization")).filter(
         Q(at__lt=OuterRef("at")) | Q(at=OuterRef("at"), pk__lt=OuterRef("pk"))
     )
-    rows = Observation.objects.filter(outside=True).select_related("organization")
+    rows = Observation.objects.filter(outside=True, organization__drill__isnull=True).select_related("organization")
     rows = rows.annotate(before_id=Subquery(earlier.order_by("-at", "-pk").values("pk")[:1]))
     found = list(rows.order_by(F("acknowledged_at").desc(nulls_first=True), "-at", "-pk")[: 2 * limit])
     before = Observation.objects.in_bulk([row.before_id for row in found if row.before_id is not None])
@@ -66,7 +64,7 @@ def _is_one_write(one: Observation, other: Observation) -> bool:
         and one.organization_id != other.organization_id
         and (one.status, one.modified_by) == (other.status, other.modified_by)
         and one.acknowledged_at == other.acknowledged_at
-        and abs(one.at - other.at) <= SEEN_WITHIN
+        and abs(one.at - other.at) <= ONE_WRITE_WITHIN
     )
 
 
@@ -120,7 +118,7 @@ def _mirrored(observation: Observation) -> QuerySet[Observation]:
         acknowledged_at__isnull=True,
         status=observation.status,
         modified_by=observation.modified_by,
-        at__range=(observation.at - SEEN_WITHIN, observation.at + SEEN_WITHIN),
+        at__range=(observation.at - ONE_WRITE_WITHIN, observation.at + ONE_WRITE_WITHIN),
     ).exclude(organization=observation.organization_id)
 
 

@@ -12,12 +12,13 @@ from django.conf import settings
 from django.db.models import Count, Max, OuterRef, Q, Subquery
 
 from hamr_portal.domain.changes import ChangeStatus, What
-from hamr_portal.domain.connections import ReadOutcome, name_of
+from hamr_portal.domain.connections import ReadOutcome, name_of, seconds_until_stale
 from hamr_portal.domain.findings import Finding, Group, Judgement, OpenChange, Verdict, judge_alone, judge_pair
 from hamr_portal.domain.pairs import Column, Side
-from hamr_portal.models import Change, LogLine, Organization, Pair, Snapshot
+from hamr_portal.domain.transit import Transit
+from hamr_portal.models import Change, Drill, LogLine, Organization, Pair, Snapshot
 
-STALE_AFTER = timedelta(minutes=2)
+from . import transit
 
 _SITE_ANSWERED = frozenset(
     {
@@ -32,7 +33,7 @@ _SITE_ANSWERED = frozenset(
 
 def stale_after() -> timedelta:
     """Give the age from which a view is stale; longer than two minutes only where reads are set to be rarer."""
-    return max(STALE_AFTER, timedelta(seconds=3 * settings.HAMR_POLL_INTERVAL))
+    return timedelta(seconds=seconds_until_stale(settings.HAMR_POLL_INTERVAL))
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,18 @@ class SideRow:
     snapshot: Snapshot
     side: Side
     is_current: bool
+    place: int = 0
+    """Its number among all that the overview is of, in the order of their keys."""
 
     @property
     def status_name(self) -> str | None:
         """Give the name of the last known status; None where there is none."""
         return name_of(self.side.status) if self.side.status is not None else None
+
+    @property
+    def is_between(self) -> bool:
+        """Tell whether it is known to be in a status that is passed through."""
+        return self.is_current and self.side.transit is not None
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,8 @@ class Row:
     judgement: Judgement
     change: Change | None = None
     """The change that is open on it, if any."""
+    led_by: Change | None = None
+    """The change that brought it between two statuses, where it still is there."""
 
     @property
     def sides(self) -> tuple[SideRow, ...]:
@@ -72,9 +82,19 @@ class Row:
         return self.pair.name if self.pair is not None else self.sides[0].organization.name
 
     @property
+    def drill(self) -> Drill | None:
+        """Give the drill that it is of; None: it is real."""
+        return self.sides[0].organization.drill
+
+    @property
     def verdict(self) -> Verdict:
         """Give the verdict."""
         return self.judgement.verdict
+
+    @property
+    def driven(self) -> Change | None:
+        """Give the change that somebody drives now: the open one, or the one that is passed through."""
+        return self.change or self.led_by
 
     def other(self, row: SideRow) -> SideRow | None:
         """Give the side across."""
@@ -132,6 +152,8 @@ class Overview:
     kept: tuple[Row, ...]
     shown: tuple[Row, ...]
     sites: tuple[SiteAnswers, ...]
+    drills: tuple[Row, ...] = ()
+    """The pairs of drills, which are in none of the others."""
 
     @property
     def counts(self) -> dict[Group, int]:
@@ -162,15 +184,22 @@ class Overview:
 
 
 def overview(*, now: datetime, filters: Filters | None = None) -> Overview:
-    """Give the state of every pair and every unpaired organization. Two queries: all sides, all open changes."""
-    enabled = Organization.objects.enabled().select_related("snapshot", "pair")
-    organizations = list(enabled.defer("snapshot__raw"))  # 16 KiB each, shown on one page only
+    """Give the state of every pair and every unpaired organization, those of drills apart.
+
+    Two queries: all sides, all open changes. Two more where any side is between two statuses:
+    since when, and which change brought it there.
+    """
+    enabled = Organization.objects.enabled().select_related("snapshot", "pair", "drill")
+    organizations = list(enabled.defer("snapshot__raw").order_by("pk"))  # 16 KiB each, shown on one page only
     saved = {organization.uuid for organization in organizations if organization.uuid is not None}
-    rows = _rows(organizations, saved, now)
+    every = _rows(organizations, saved, now)
+    rows = [row for row in every if row.drill is None]
     wanted = filters or Filters()
     kept = [row for row in rows if wanted.keep(row)]
     shown = [row for row in kept if wanted.group is None or row.verdict.group is wanted.group]
-    return Overview(now, tuple(rows), tuple(kept), tuple(shown), tuple(_sites(rows, now)))
+    return Overview(
+        now, tuple(rows), tuple(kept), tuple(shown), tuple(_sites(rows, now)), tuple(row for row in every if row.drill)
+    )
 
 
 def row_of(organization: Organization, *, now: datetime) -> Row:
@@ -180,7 +209,7 @@ def row_of(organization: Organization, *, now: datetime) -> Row:
         wanted |= Organization.objects.filter(pair_id=organization.pair_id, disabled_at__isnull=True)
     target = Organization.objects.enabled().filter(uuid=organization.snapshot.target_uuid, uuid__isnull=False)
     saved = {uuid for uuid in target.values_list("uuid", flat=True) if uuid is not None}
-    rows = _rows(wanted.select_related("snapshot", "pair"), saved, now)
+    rows = _rows(wanted.select_related("snapshot", "pair", "drill"), saved, now)
     return next(row for row in rows if any(side.organization.pk == organization.pk for side in row.sides))
 
 
@@ -198,7 +227,8 @@ def _open_changes() -> list[_Open]:
         change=OuterRef("pk"), organization=OuterRef("organization"), has_connection__isnull=False
     )
     before = own.filter(what__in=(What.PREVIEWED, What.READ_AGAIN)).order_by("-pk").values("status")[:1]
-    saved = Change.objects.open().select_related("author", "organization").defer("request", "noticed_json")
+    people = ("author", "organization", "driver", "offered_to")
+    saved = Change.objects.open().select_related(*people).defer("request", "noticed_json")
     changes = [_open(change) for change in saved.annotate(before=Subquery(before))]
     urgency = (ChangeStatus.UNKNOWN, ChangeStatus.SENDING, ChangeStatus.ACCEPTED, ChangeStatus.AWAITING_APPROVAL)
     return sorted(changes, key=lambda each: (urgency.index(each.judged.status), each.change.pk))
@@ -226,29 +256,39 @@ def _open_on(sides: Sequence[SideRow], changes: Iterable[_Open]) -> _Open | None
 def _rows(organizations: Iterable[Organization], saved: set[UUID], now: datetime) -> list[Row]:
     by_pair: dict[int, list[SideRow]] = {}
     alone: list[SideRow] = []
-    for organization in organizations:
-        side = _side_row(organization, now)
+    organizations = list(organizations)
+    clocks, led = transit.clocks(organizations, now=now), transit.led_to(organizations, now=now)
+    for place, organization in enumerate(organizations):
+        side = _side_row(organization, now, place, clocks.get(organization.pk))
         (by_pair.setdefault(organization.pair_id, []) if organization.pair_id else alone).append(side)
     changes = _open_changes()
     rows = []
     for sides in by_pair.values():
         if len(sides) == 2:
-            rows.append(_pair_row(sides, _open_on(sides, changes), now))
+            rows.append(_pair_row(sides, _open_on(sides, changes), led, now))
         else:
             alone += sides
-    rows += [_lone_row(side, saved, _open_on([side], changes), now) for side in alone]
+    rows += [_lone_row(side, saved, _open_on([side], changes), led, now) for side in alone]
     order = list(Verdict)
     return sorted(rows, key=lambda row: (order.index(row.verdict), row.name))
 
 
-def _pair_row(sides: Sequence[SideRow], found: _Open | None, now: datetime) -> Row:
+def _pair_row(sides: Sequence[SideRow], found: _Open | None, led: Iterable[Change], now: datetime) -> Row:
     primary, secondary = sorted(sides, key=lambda side: side.organization.column != Column.PRIMARY)
     judged, change = (found.judged, found.change) if found is not None else (None, None)
     judgement = judge_pair(primary.side, secondary.side, now=now, stale_after=stale_after(), change=judged)
-    return Row(primary.organization.pair, primary, secondary, judgement, change)
+    return Row(primary.organization.pair, primary, secondary, judgement, change, _led_here(sides, led))
 
 
-def _lone_row(row: SideRow, saved: set[UUID], found: _Open | None, now: datetime) -> Row:
+def _led_here(sides: Sequence[SideRow], led: Iterable[Change]) -> Change | None:
+    """Give the newest change of these sides, where it brought one between two statuses that is still there."""
+    keys = {side.organization.pk for side in sides}
+    newest = next((each for each in led if not keys.isdisjoint(each.sides)), None)
+    is_there = newest is not None and any(side.is_between and side.side.status == newest.target for side in sides)
+    return newest if is_there else None
+
+
+def _lone_row(row: SideRow, saved: set[UUID], found: _Open | None, led: Iterable[Change], now: datetime) -> Row:
     because = Finding.TARGETS_DIFFER if row.side.target_uuid in saved else Finding.OTHER_SIDE_NOT_SAVED
     pair = row.organization.pair
     if pair is not None:
@@ -256,10 +296,11 @@ def _lone_row(row: SideRow, saved: set[UUID], found: _Open | None, now: datetime
     judged, change = (found.judged, found.change) if found is not None else (None, None)
     judgement = judge_alone(row.side, now=now, stale_after=stale_after(), because=because, change=judged)
     is_secondary = row.side.column is Column.SECONDARY or (row.side.column is None and row.side.is_primary is False)
-    return Row(pair, None if is_secondary else row, row if is_secondary else None, judgement, change)
+    columns = (None if is_secondary else row, row if is_secondary else None)
+    return Row(pair, *columns, judgement, change, _led_here([row], led))
 
 
-def _side_row(organization: Organization, now: datetime) -> SideRow:
+def _side_row(organization: Organization, now: datetime, place: int, clock: Transit | None) -> SideRow:
     snapshot = organization.snapshot
     side = Side(
         name=organization.name,
@@ -280,9 +321,10 @@ def _side_row(organization: Organization, now: datetime) -> SideRow:
         outcome=ReadOutcome(snapshot.outcome) if snapshot.outcome else None,
         outcome_since=snapshot.outcome_since,
         repeats=snapshot.repeats,
+        transit=clock,
     )
     is_read = organization.disabled_at is None
-    return SideRow(organization, snapshot, side, is_read and side.is_current(now, stale_after()))
+    return SideRow(organization, snapshot, side, is_read and side.is_current(now, stale_after()), place)
 
 
 def _sites(rows: Iterable[Row], now: datetime) -> list[SiteAnswers]:
@@ -322,12 +364,12 @@ class Freshness:
 
 def count_saved() -> int:
     """Count the saved organizations, disabled ones too."""
-    return Organization.objects.count()
+    return Organization.objects.real().count()
 
 
 def freshness(*, now: datetime) -> Freshness:
     """Count fresh views without loading them. One query."""
-    rows = Snapshot.objects.filter(organization__disabled_at__isnull=True)
+    rows = Snapshot.objects.filter(organization__disabled_at__isnull=True, organization__drill__isnull=True)
     current = Q(attempt_failed=False, answered_at__range=(now - stale_after(), now + stale_after()))
     counted = rows.aggregate(fresh=Count("pk", filter=current), total=Count("pk"), last=Max("answered_at"))
     return Freshness(**counted)

@@ -8,14 +8,14 @@ from django.urls import reverse
 
 from hamr_portal.domain.connections import known_status
 from hamr_portal.domain.findings import Group
-from hamr_portal.models import Change
+from hamr_portal.models import Change, Freeze
 
 from .overview import Overview, Row, SideRow, needing_action
 from .pulse import WorkerState
 
 
-def as_json(everything: Overview, worker: WorkerState) -> dict[str, object]:
-    """Give the overview as what JSON can hold."""
+def as_json(everything: Overview, worker: WorkerState, freeze: Freeze | None) -> dict[str, object]:
+    """Give the overview, and the freeze that holds, as what JSON can hold."""
     counted = Counter(row.verdict.group for row in everything.shown)
     return {
         "at": everything.at.isoformat(),
@@ -23,11 +23,23 @@ def as_json(everything: Overview, worker: WorkerState) -> dict[str, object]:
             "pulse": worker.pulse.name,
             "seen_at": worker.seen_at.isoformat() if worker.seen_at else None,
         },
+        "freeze": _freeze_json(freeze),
         "fresh": everything.fresh,
         "views": len(everything.views),
         "needs_action": needing_action(everything),
         "counts": {group.name: counted[group] for group in Group},
         "pairs": [_row_json(row) for row in everything.shown],
+    }
+
+
+def _freeze_json(freeze: Freeze | None) -> dict[str, object] | None:
+    if freeze is None:
+        return None
+    return {
+        "reason": freeze.reason,
+        "begun_at": freeze.begun_at.isoformat(),
+        "begun_by": freeze.begun_by,
+        "ends_at": freeze.ends_at.isoformat(),
     }
 
 

@@ -8,6 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from hamr_portal.domain.audit import Actor, Event
+from hamr_portal.domain.drills import is_like_a_drill
 from hamr_portal.domain.pairs import Claim, Column, Match, discover, shared_name
 from hamr_portal.models import Organization, Pair
 
@@ -16,11 +17,11 @@ from . import audit
 
 def discover_pairs(*, by: Actor) -> None:
     """Make and move pairs as the organizations' own views say. Without news, nothing is written."""
-    if discover(_claims()):
+    if _matches():
         with transaction.atomic():
             # Locked and looked at again: another worker may have been first.
             list(Organization.objects.select_for_update(no_key=True).order_by("pk").values_list("pk"))
-            entries = [_join(match) for match in discover(_claims())]
+            entries = [_join(match) for match in _matches()]
             for entry in entries:
                 audit.append(by=by, **entry)
 
@@ -29,8 +30,16 @@ class NameTaken(Exception):
     """Another pair has this name. The text says which one."""
 
 
+class NameKept(Exception):
+    """A drill's pair keeps its name, and no other takes one like it. The text says which of both."""
+
+
 def rename(pair: Pair, name: str, *, by: Actor) -> None:
-    """Give a pair another name. Raises `NameTaken`."""
+    """Give a pair another name. Raises `NameTaken`, `NameKept`."""
+    if pair.sides.filter(drill__isnull=False).exists():
+        raise NameKept("It is the pair of a drill, and goes with it.")
+    if is_like_a_drill(name):
+        raise NameKept("Names that begin with drill are of drills. Choose another name.")
     with transaction.atomic():
         before = Pair.objects.select_for_update().get(pk=pair.pk).name
         if before == name:
@@ -52,11 +61,21 @@ def part(pair_id: int, *, by: Actor) -> None:
     pair.delete()
 
 
-def _claims() -> list[Claim]:
+def _matches() -> list[Match]:
+    """Give what is to be joined: real organizations with each other, and those of a drill with each other."""
+    claims = _claims()
+    return [match for drill in claims for match in discover(claims[drill])]
+
+
+def _claims() -> dict[int | None, list[Claim]]:
+    """Give every claim, by the drill that it is of; None: of none."""
     rows = Organization.objects.enabled().values_list(
-        "id", "name", "uuid", "snapshot__target_uuid", "snapshot__is_primary", "pair_id", "column"
+        "id", "name", "uuid", "snapshot__target_uuid", "snapshot__is_primary", "pair_id", "column", "drill_id"
     )
-    return [Claim(*row[:6], column=Column(row[6]) if row[6] else None) for row in rows]
+    claims: dict[int | None, list[Claim]] = {}
+    for row in rows:
+        claims.setdefault(row[7], []).append(Claim(*row[:6], column=Column(row[6]) if row[6] else None))
+    return claims
 
 
 def _join(match: Match) -> dict[str, Any]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from allauth.mfa.models import Authenticator
 from django.contrib.auth.password_validation import validate_password
-from django.db import Error as DatabaseError
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
@@ -19,9 +18,7 @@ from hamr_portal.domain.organizations import Secret
 from hamr_portal.domain.people import Action, Role, may, roles_for
 from hamr_portal.models import Change, Person
 
-from . import announcements, audit, sessions
-
-logger = logging.getLogger(__name__)
+from . import announcements, audit, rooms, sessions
 
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 """What nobody takes for another: no i, l, o, 0 or 1."""
@@ -64,12 +61,10 @@ def entitled(by: Actor, action: Action) -> Person:
 
 
 def record_denied(by: Actor, action: Action, *, page: str, organization: str = "", change: int = 0) -> None:
-    """Put on the record that somebody asked for what their role does not allow, where, and about what."""
+    """Put on the record, or count, that somebody asked for what their role does not allow, where, and about what."""
     about = Change.objects.filter(pk=change).values_list("pk", flat=True).first()
-    with transaction.atomic():
-        audit.append(
-            Event.ACCESS_DENIED, by=by, outcome=action, organization=organization, change=about, data={"page": page}
-        )
+    where: dict[str, Any] = {"organization": organization, "change": about}
+    rooms.of_person(Event.ACCESS_DENIED, by=by, outcome=action, about={"page": page}, **where)
 
 
 # --- coming in --------------------------------------------------------------------------------------------------
@@ -187,9 +182,9 @@ def change_role(person: Person, role: Role, *, was: Role | None, by: Actor) -> P
         now.role = role
         _another_admin_stays(now, was_admin)
         now.save(update_fields=["role"])
-        told = {"before": before, "after": role.word}
-        entry = audit.append(Event.ROLE_CHANGED, by=by, data={"email": now.email, **told})
-        announcements.announce(now, entry, by=by, was_admin=was_admin, **told)
+        data = {"email": now.email, "before": before, "after": role.word}
+        entry = audit.append(Event.ROLE_CHANGED, by=by, data=data)
+        announcements.announce(now, entry, by=by, was_admin=was_admin, before=before, after=role.word)
     return now
 
 
@@ -240,8 +235,9 @@ def end_sessions(person: Person, *, by: Actor) -> int:
     """Sign somebody out everywhere; give how often they were in. Raises `NotAllowed`, `NotYourself`, `AlreadyMoved`."""
     with _alone(person, by) as now:
         ended = sessions.end_sessions(now, by=by)
-        if not ended:
-            raise AlreadyMoved(f"{now.email} is signed in nowhere.")
+    # Afterwards: a sign-in that waits for its second factor has ended all the same.
+    if not ended:
+        raise AlreadyMoved(f"{now.email} is signed in nowhere.")
     return ended
 
 
@@ -269,12 +265,8 @@ def _refusals_recorded(person: Person, by: Actor) -> Iterator[None]:
         yield
     except (NotAllowed, NotYourself, LastAdmin) as refused:
         outcome = Action.MANAGE_PEOPLE if isinstance(refused, NotAllowed) else type(refused).__name__
-        try:
-            with transaction.atomic():
-                audit.append(Event.ACCESS_DENIED, by=by, outcome=outcome, data={"email": person.email})
-        except DatabaseError as error:
-            # They are refused all the same, and told why.
-            logger.critical("audit.write_failed: authz.denied: %s", type(error).__name__)
+        about = {"email": person.email}
+        rooms.of_person(Event.ACCESS_DENIED, by=by, outcome=outcome, about=about, repeated=True)
         raise
 
 

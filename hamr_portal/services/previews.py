@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.conf import settings
-
 from hamr_portal.domain.audit import Actor
 from hamr_portal.domain.changes import What
 from hamr_portal.domain.connections import Connection, HamrStatus, ReadOutcome, View
@@ -19,7 +17,7 @@ from hamr_portal.domain.previews import Check, Noticed, Reading, in_order, link_
 from hamr_portal.hamr_client import HAMR_PATH, NotCopied, request_body
 from hamr_portal.models import Change, LogLine, Observation, Organization, Snapshot
 
-from . import integrity, pulse, readings
+from . import connections, integrity, pulse, readings
 from .connections import Result
 
 
@@ -82,7 +80,7 @@ def look(wish: Wish, *, by: Actor) -> Sight:
 
 def other_side(organization: Organization) -> Organization | None:
     """Give the other side of a pair, or the saved organization that is named as target; only where it is read."""
-    enabled = Organization.objects.enabled().exclude(pk=organization.pk)
+    enabled = Organization.objects.enabled().beside(organization)
     if organization.pair_id is not None:
         return enabled.filter(pair=organization.pair_id).first()
     target = Snapshot.objects.filter(pk=organization.pk).values("target_uuid")
@@ -138,7 +136,7 @@ def request_of(sight: Sight, *, writer: str) -> str:
 
 def url_of(organization: Organization) -> str:
     """Give the address that the request goes to; nothing where the site is in no list."""
-    site = settings.HAMR_SITES.get(organization.site)
+    site = connections.site_of(organization)
     return site.base_url + HAMR_PATH if site is not None else ""
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
+from typing import Any
 
 from django.conf import settings
 from django.db.models import Max, Q
@@ -34,8 +36,17 @@ class WorkerState:
 
 def state(*, now: datetime) -> WorkerState:
     """Tell whether a worker is at work; an absent one must never look like calm."""
+    return judged(Worker.objects.aggregate(**asked(now=now)), now=now)
+
+
+def asked(*, now: datetime) -> dict[str, Max]:
+    """Give what `judged` has to know of all workers, for a query that asks for more besides."""
     at_work = Q(stopped_at__isnull=True, seen_at__lte=now + CLOCK_SKEW)
-    seen = Worker.objects.aggregate(any=Max("seen_at"), at_work=Max("seen_at", filter=at_work))
+    return {"any": Max("seen_at"), "at_work": Max("seen_at", filter=at_work)}
+
+
+def judged(seen: Mapping[str, Any], *, now: datetime) -> WorkerState:
+    """Tell whether a worker is at work, of what was asked."""
     if seen["at_work"] is None or now - seen["at_work"] > STOPPED_AFTER:
         return WorkerState(Pulse.STOPPED, seen["any"])
     late = now - seen["at_work"] > late_after()

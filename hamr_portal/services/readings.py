@@ -23,9 +23,9 @@ from hamr_portal.domain.audit import Actor, Event
 from hamr_portal.domain.connections import ReadOutcome, View, sanitized, seconds_until_next_read
 from hamr_portal.domain.organizations import site_of_datacenter
 from hamr_portal.hamr_client import Phase
-from hamr_portal.models import Change, Observation, Organization, Snapshot
+from hamr_portal.models import Change, Lapse, Observation, Organization, Snapshot
 
-from . import audit, connections, keys, pairs
+from . import audit, connections, keys, lapses, outside_news, pairs
 from .connections import Flight, Result
 
 logger = logging.getLogger(__name__)
@@ -158,6 +158,7 @@ def store(results: Sequence[Result], *, by: Actor) -> list[Result]:
     """
     by_lease = {(result.flight.organization_id, result.flight.lease): result for result in results}
     observations: list[Observation] = []
+    unread: list[Lapse] = []
     entries: list[dict[str, Any]] = []
     with transaction.atomic():
         # Locked in one order everywhere (snapshots, organizations, pairs, the head of the record): no deadlocks.
@@ -171,12 +172,15 @@ def store(results: Sequence[Result], *, by: Actor) -> list[Result]:
         ]
         counted = [by_lease[row.pk, row.lease] for row in rows if row.lease is not None]
         for row, result in zip(rows, counted, strict=True):
+            unread += lapses.ended(row, result.at)
             observation = _record(row, result, entries)
             observations += [observation] if observation is not None else []
         # They are all there, and locked: no row is made. In SQL it is far shorter than a CASE for each column and row.
         Snapshot.objects.bulk_create(rows, update_conflicts=True, unique_fields=["pk"], update_fields=_WRITTEN)
         Observation.objects.bulk_create(observations)
+        Lapse.objects.bulk_create(unread)
         _put_on_record(entries, by)
+        outside_news.tell(observations, entries)
         _read_other_sides_again({observation.organization_id for observation in observations})
     # After each store, not only after news: what a killed worker left undone is done by the next.
     pairs.discover_pairs(by=by)
@@ -302,6 +306,7 @@ def _record_view(row: Snapshot, result: Result) -> None:
     row.answered_at = result.at
     row.answer_status = result.http_status
     row.answer_ms = result.elapsed_ms
+    row.skew_seconds = result.skew
 
 
 def _pin(organization: Organization, result: Result, entries: list[dict[str, Any]]) -> None:

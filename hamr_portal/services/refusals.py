@@ -15,9 +15,9 @@ from django.db import transaction
 from hamr_portal.domain.audit import Actor, Event
 from hamr_portal.domain.changes import Again
 from hamr_portal.domain.previews import Noticed
-from hamr_portal.models import Change, Organization
+from hamr_portal.models import Change, Freeze, Organization
 
-from . import audit
+from . import audit, rooms
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +32,9 @@ class Problem(StrEnum):
     REASON_TOO_LONG = "REASON_TOO_LONG"
     KEY_IN_REASON = "KEY_IN_REASON"
     OVERRIDE_MISSING = "OVERRIDE_MISSING"
+    BREAK_REASON_MISSING = "BREAK_REASON_MISSING"
+    BREAK_REASON_TOO_LONG = "BREAK_REASON_TOO_LONG"
+    KEY_IN_BREAK_REASON = "KEY_IN_BREAK_REASON"
     NAME_MISSING = "NAME_MISSING"
     NAME_WRONG = "NAME_WRONG"
     NAME_OF_OTHER_SIDE = "NAME_OF_OTHER_SIDE"
@@ -100,6 +103,16 @@ class Busy(Refused):
         self.other = other
 
 
+class Frozen(Refused):
+    """Changes are frozen, and this one does not break that; `freeze` says until when. Next: wait, or break it."""
+
+    event = Event.CHANGE_FROZEN
+
+    def __init__(self, freeze: Freeze) -> None:
+        super().__init__("changes are frozen", freeze=freeze.pk, ends_at=audit.moment(freeze.ends_at))
+        self.freeze = freeze
+
+
 class LookAgain(Refused):
     """The form is not one of this preview, or not any more; `again` says why. Next: preview anew."""
 
@@ -137,12 +150,10 @@ def on_record(by: Actor, organization: Organization, change: Change | None = Non
 
 
 def _keep(refused: Refused, by: Actor, organization: Organization, change: Change | None) -> None:
+    outcome, facts = type(refused).__name__, {"why": str(refused), **refused.facts}
+    where: dict[str, Any] = {"organization": organization.name, "change": change.pk if change is not None else None}
+    if refused.event == Event.ACCESS_DENIED:
+        rooms.of_person(refused.event, by=by, outcome=outcome, about=facts, repeated=True, **where)
+        return
     with transaction.atomic():
-        audit.append(
-            refused.event,
-            by=by,
-            organization=organization.name,
-            change=change.pk if change is not None else None,
-            outcome=type(refused).__name__,
-            data={"why": str(refused), **refused.facts},
-        )
+        audit.append(refused.event, by=by, outcome=outcome, data=facts, **where)

@@ -23,7 +23,7 @@ from hamr_portal.hamr_client import Answer, HamrError, NotSent, Phase, Rejected
 from hamr_portal.models import Change, LogLine
 
 from . import audit, spool
-from .connections import Flight, client
+from .connections import ASTRAY, Flight, client_for
 from .moves import AlreadyMoved, move, once_more, tell
 
 logger = logging.getLogger(__name__)
@@ -83,10 +83,14 @@ def post(change: Change, flight: Flight, *, since: float) -> Came:
     """Send the request, once; `since` is the monotonic moment of the announcement. It raises nothing of the network."""
     assert flight.site is not None  # noqa: S101 - nothing is announced for a side that was not read
     assert flight.credentials is not None  # noqa: S101
+    if flight.is_astray:
+        return Came(Move.NOT_SENT, timezone.now(), reason=ASTRAY, phase=Phase.RESOLVE)
     if _is_too_late(change, since):
         return Came(Move.NOT_SENT, timezone.now(), reason="too late after it was announced", phase=Phase.RESOLVE)
     try:
-        answer = client().write(flight.site, flight.credentials, change.request.encode(), seconds=post_deadline())
+        answer = client_for(flight.site).write(
+            flight.site, flight.credentials, change.request.encode(), seconds=post_deadline()
+        )
     except NotSent as error:
         return _failed(Move.NOT_SENT, error)
     except Rejected as error:

@@ -1,44 +1,33 @@
-"""Who signed in and out, who tried to, and which sessions are open?
-
-Failures are counted, so that no flood of them fills the record.
-"""
+"""Who signed in and out, who tried to, and which sessions are open?"""
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from threading import Lock
 from typing import Any
 
+from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib.auth import HASH_SESSION_KEY
 from django.contrib.sessions.models import Session
 from django.db import Error as DatabaseError
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from hamr_portal.domain.audit import Actor, Event
-from hamr_portal.domain.connections import sanitized
 from hamr_portal.domain.sessions import Over, over
 from hamr_portal.models import AuditEntry, Person
 
-from . import audit
+from . import audit, rooms
 
 logger = logging.getLogger(__name__)
-
-SAME_FOR = timedelta(minutes=5)
-"""So long no second entry tells that the same address failed at the same account, or was locked out of it."""
-
-AT_MOST = 30
-"""So many entries an hour tell of failures, and as many of lock-outs: with 10,000 failures an hour there are 60."""
-
-PER = timedelta(hours=1)
 
 NOWHERE = "0.0.0.0"  # noqa: S104 - it stands for no address, nothing listens there
 """What stands for an address that is not known, where there has to be one."""
@@ -51,43 +40,20 @@ LATELY = timedelta(days=30)
 
 
 class Failure(StrEnum):
-    """Why somebody was not let in."""
+    """Why somebody was not let in. Each has its own room on the record: what nobody aims at hides nothing else."""
 
+    NOBODY = "NOBODY"
     MISMATCH = "MISMATCH"
     DISABLED = "DISABLED"
     FACTOR = "FACTOR"
+    OVERTAKEN = "OVERTAKEN"
     SSO = "SSO"
     STEP_UP = "STEP_UP"
 
 
-class _Left:
-    """How many attempts this process did not put on the record since the last one that it did.
-
-    It is not shared, and gone after a restart: the number that an entry carries is of its process, and at least so.
-    """
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._counts: dict[str, int] = {}
-
-    def add(self, event: Event, count: int = 1) -> None:
-        """Count some that are left out."""
-        with self._lock:
-            self._counts[event] = self._counts.get(event, 0) + count
-
-    def take(self) -> dict[str, int]:
-        """Give the counts, and begin anew."""
-        with self._lock:
-            taken, self._counts = self._counts, {}
-        return taken
-
-
-left_out = _Left()
-
-
 def signed_in(*, by: Actor) -> None:
     """Put a sign-in on the record, and sweep out sessions that are too old for anybody."""
-    _record(Event.SIGNED_IN, by)
+    rooms.always(Event.SIGNED_IN, by=by)
     try:
         Session.objects.filter(expire_date__lt=timezone.now()).delete()
     except DatabaseError as error:
@@ -96,87 +62,33 @@ def signed_in(*, by: Actor) -> None:
 
 def signed_out(*, by: Actor) -> None:
     """Put a sign-out on the record."""
-    _record(Event.SIGNED_OUT, by)
+    rooms.always(Event.SIGNED_OUT, by=by)
 
 
 def stepped_up(*, by: Actor) -> None:
     """Put it on the record that somebody signed in again, for what asks for that."""
-    _record(Event.STEPPED_UP, by)
+    rooms.always(Event.STEPPED_UP, by=by)
 
 
 def failed(*, by: Actor, why: Failure) -> None:
     """Put a failed sign-in on the record, or count it; `by` is named by the address that was typed."""
-    _record_or_count(Event.SIGN_IN_FAILED, by, outcome=why)
+    rooms.of_outcome(Event.SIGN_IN_FAILED, why, by=by)
 
 
-def locked_out(*, by: Actor) -> None:
-    """Put it on the record that no more sign-ins are taken for a while, once for each time that it comes to that."""
-    _record_or_count(Event.LOCKED_OUT, by)
+def locked_out(*, by: Actor, why: Failure) -> None:
+    """Put it on the record, or count it, that no more sign-ins are taken for a while, and what failed so often."""
+    rooms.of_outcome(Event.LOCKED_OUT, why, by=by)
+
+
+def mismatched(email: str) -> Failure:
+    """Tell a wrong password from an address that is nobody's: for the record, never for the page."""
+    return Failure.MISMATCH if Person.objects.filter(email__iexact=email).exists() else Failure.NOBODY
 
 
 def signed_in_lately(*, by: Actor) -> bool:
     """Tell whether somebody of this name has signed in from this address: the record knows."""
     theirs = AuditEntry.objects.filter(actor_name=by.name.lower(), at__gt=timezone.now() - LATELY)
     return theirs.filter(event=Event.SIGNED_IN, actor_kind="person", actor_address=by.address).exists()
-
-
-def _record(event: Event, by: Actor) -> None:
-    counts = left_out.take()
-    try:
-        with transaction.atomic():
-            audit.append(event, by=by, data={"not_recorded": counts} if counts else {})
-    except DatabaseError as error:
-        _put_back(counts)
-        _not_recorded(event, error)
-
-
-def _record_or_count(event: Event, by: Actor, *, outcome: str = "") -> None:
-    try:
-        if not _has_room(event, by) or not _appended(event, by, outcome):
-            left_out.add(event)
-    except DatabaseError as error:
-        left_out.add(event)
-        _not_recorded(event, error)
-
-
-def _appended(event: Event, by: Actor, outcome: str) -> bool:
-    """Append, unless others at the same moment took the room: only with the head locked is that known."""
-    counts = left_out.take()
-    stays = False
-    try:
-        with transaction.atomic():
-            data = {"not_recorded": counts} if counts else {}
-            entry = audit.append(event, by=by, outcome=outcome, data=data)
-            stays = _has_room(event, by, before=entry.seq)
-            if not stays:
-                transaction.set_rollback(True)
-    finally:
-        if not stays:
-            _put_back(counts)
-    return stays
-
-
-def _put_back(counts: Mapping[str, int]) -> None:
-    for missed, count in counts.items():
-        left_out.add(Event(missed), count)
-
-
-def _has_room(event: Event, by: Actor, *, before: int | None = None) -> bool:
-    """Tell whether one more is to be told: the record itself is what all processes count by."""
-    told = AuditEntry.objects.filter(event=event)
-    told = told.filter(seq__lt=before) if before is not None else told
-    now = timezone.now()
-    last = list(told.order_by("-seq").values_list("at", "actor_name", "actor_address")[:AT_MOST])
-    # A clock that was set back must not silence the record until it has caught up.
-    recent = [(abs(now - at), who) for at, *who in last if abs(now - at) < PER]
-    same = [sanitized(by.name, 254), sanitized(by.address, 64)]
-    return len(recent) < AT_MOST and not any(who == same and age < SAME_FOR for age, who in recent)
-
-
-def _not_recorded(event: Event, error: DatabaseError) -> None:
-    # People come in all the same: in the worst hour they have to read the statuses, and with the same fault no
-    # change is sent. Who is kept out is kept out all the same.
-    logger.critical("audit.write_failed: %s: %s", event, type(error).__name__)
 
 
 # --- open sessions ----------------------------------------------------------------------------------------------
@@ -206,6 +118,13 @@ def fingerprint(key: str) -> str:
     return salted_hmac("hamr_portal.session", key).hexdigest()[:16] if key else ""
 
 
+def standing(person: Person) -> str:
+    """Give a mark of all that a sign-in rests on while it waits for its second factor; nothing can be read from it."""
+    factors = sorted(Authenticator.objects.filter(user=person).values_list("pk", flat=True))
+    rests_on = [person.get_session_auth_hash(), person.role, person.is_active, person.sessions_ended, factors]
+    return salted_hmac("hamr_portal.standing", json.dumps([person.pk, *rests_on])).hexdigest()
+
+
 def why_over(stored: Mapping[str, Any], *, now: datetime) -> Over | None:
     """Tell from what is stored in a session why it is over; None: it is not."""
     limits = {"idle": settings.SESSION_IDLE_SECONDS, "absolute": settings.SESSION_ABSOLUTE_SECONDS}
@@ -233,8 +152,9 @@ def end_session(person: Person, number: int, *, by: Actor) -> None:
 
 
 def end_sessions(person: Person, *, by: Actor, but: str | None = None) -> int:
-    """End somebody's sessions, but the one with a key; give how many were open."""
+    """End somebody's sessions, but the one with a key, and sign-ins that wait; give how many were open."""
     with transaction.atomic():
+        Person.objects.filter(pk=person.pk).update(sessions_ended=F("sessions_ended") + 1)
         return _end(person, UserSession.objects.filter(user=person).exclude(session_key=but or ""), by)
 
 

@@ -17,6 +17,7 @@ from hamr_portal.models import AuditEntry, Change, LogLine, Person, SkipNotice
 from .signed import CONFIRMED, Held, data, first, hold_log, is_close
 
 _ANNOUNCED = (Event.CHANGE_SENDING, Event.CHANGE_APPROVED, Event.APPROVAL_SKIPPED, Event.CHANGE_RESTORED)
+_DRIVES = (Event.DRIVER_TAKEN, Event.DRIVER_TAKEN_OVER)
 _CLOSED = (Event.CHANGE_DECLINED, Event.CHANGE_CANCELLED, Event.CHANGE_RESOLVED)
 
 
@@ -38,6 +39,7 @@ def hold(
 def _facts(change: Change, genuine: Sequence[AuditEntry], held: Held) -> None:
     prepared, confirmed = first(genuine, Event.CHANGE_PREPARED), first(genuine, *CONFIRMED)
     skipped, closed = first(genuine, Event.APPROVAL_SKIPPED), first(reversed(genuine), *_CLOSED)
+    broke = first(genuine, Event.FREEZE_BROKEN)
     wish, intent = data(prepared), data(confirmed)
     moved = [entry for entry in genuine if "after" in data(entry)]
     answer = next((data(entry) for entry in reversed(moved) if "seen_at" in data(entry)), {})
@@ -56,10 +58,13 @@ def _facts(change: Change, genuine: Sequence[AuditEntry], held: Held) -> None:
         ("new connection", "links", wish.get("links")),
         ("address of who asked", "author_address", prepared.actor_address if prepared is not None else None),
         ("reason to send without approval", "skip_reason", skipped.reason if skipped is not None else None),
+        ("freeze that was broken", "broke_freeze_id", data(broke).get("freeze")),
+        ("reason to break the freeze", "break_reason", broke.reason if broke is not None else None),
         ("closing reason", "closing_reason", closed.reason if closed is not None else None),
         ("HTTP status", "http_status", answer.get("http_status")),
     ]
-    drafted = {"reason", "ticket", "request", "address", "second person", "status asked for"} if is_draft else set()
+    typed = {"reason", "ticket", "reason to break the freeze"}
+    drafted = typed | {"request", "address", "second person", "status asked for"} if is_draft else set()
     for name, attribute, signed in facts:
         now = getattr(change, attribute)
         if signed is None:
@@ -89,8 +94,14 @@ def _people(change: Change, genuine: Sequence[AuditEntry], held: Held) -> None:
         "author": first(genuine, Event.CHANGE_PREPARED, *CONFIRMED),
         "approver": first(genuine, Event.CHANGE_APPROVED),
         "closed_by": first(reversed(genuine), *_CLOSED),
+        "driver": first(reversed(genuine), *_DRIVES),
     }
-    names = {"author": "who asked", "approver": "who approved", "closed_by": "who closed it"}
+    names = {
+        "author": "who asked",
+        "approver": "who approved",
+        "closed_by": "who closed it",
+        "driver": "who drives it",
+    }
     for attribute, entry in people.items():
         person = getattr(change, attribute)
         now = person.email if person is not None else None

@@ -141,7 +141,7 @@ def verify_typed(name: str, site: str, credentials: Credentials, *, pinned: UUID
 def _probe_saved(organization: Organization, ring: KeyRing) -> Verification:
     try:
         credentials = keys.open_for(organization, ring)
-        return probe(site_named(organization.site), credentials, pinned=organization.uuid)
+        return probe(_site_of(organization), credentials, pinned=organization.uuid)
     except SealBroken as error:
         return Verification(VerifyOutcome.KEYS_UNREADABLE, str(error))
     except UnknownSite as error:
@@ -189,6 +189,12 @@ def site_named(name: str) -> Site:
         known = ", ".join(settings.HAMR_SITES)
         raise UnknownSite(f"Site {name!r} is in no list. Known: {known}. Others are added with HAMR_SITES.")
     return site
+
+
+def _site_of(organization: Organization) -> Site:
+    if organization.drill_id is not None:
+        raise UnknownSite(f"{organization.name} is of a drill: its keys are made up.")
+    return site_named(organization.site)
 
 
 def verified_fields(found: Verification) -> dict[str, Any]:

@@ -23,13 +23,17 @@ from hamr_portal.crypto import KeyRingUnusable
 from hamr_portal.domain.audit import Actor, Event
 from hamr_portal.models import Worker
 
-from . import audit, connections, integrity, pulse, readings, reconciliation
+from . import audit, connections, drills, integrity, notifications, pulse, readings, reconciliation, watch
 from .connections import Flight, Result
+from .delivery import Carrier
 
 TICK = 0.25
 """Seconds between two looks for what is due."""
 
 HEARTBEAT = timedelta(seconds=2)
+WATCH_EVERY = 5.0
+"""Seconds between two looks at the verdicts of all pairs."""
+
 LOOK_AHEAD = 2000
 """So many due organizations are looked at at once; the threads decide how many of them are read."""
 
@@ -42,10 +46,11 @@ def run(stop: Signal, *, once: bool = False) -> None:
     try:
         if once:
             reconciliation.tidy(by=work.by)
-        with ThreadPoolExecutor(settings.HAMR_SWEEP_THREADS, thread_name_prefix="read") as pool:
+        with work.carrier, ThreadPoolExecutor(settings.HAMR_SWEEP_THREADS, thread_name_prefix="read") as pool:
             while work.turn(pool, take=not stop.is_set()) or not (once or stop.is_set()):
                 if not work.flights:
                     stop.wait(TICK)
+            work.tell(last=True)
     finally:
         work.leave()
 
@@ -59,6 +64,8 @@ class _Work:
         self.taken: set[UUID] = set()
         self.by = Actor(kind="worker", name=row.name)
         self.flights: dict[Future[Result], Flight] = {}
+        self.carrier = Carrier()
+        self.watched_at = 0.0
 
     def turn(self, pool: ThreadPoolExecutor, *, take: bool) -> bool:
         """Take, wait, store; tell whether there was work. The loop lives on when the database does not."""
@@ -90,7 +97,9 @@ class _Work:
         if abs(now - self.row.seen_at) >= HEARTBEAT:  # a clock may be set back
             self.row.seen_at = now
             reconciliation.tidy(by=self.by)
+            drills.tidy(by=self.by)
             self._look_after_the_record()
+            self.tell()
             Worker.objects.filter(pk=self.row.pk).update(seen_at=now)
 
     def _look_after_the_record(self) -> None:
@@ -104,6 +113,23 @@ class _Work:
         except Exception:
             # A bug. The statuses must not go unread for it.
             logger.exception("looking after the record failed")
+
+    def tell(self, *, last: bool = False) -> None:
+        """Queue what is news by now, and carry out what is due; the `last` time, wait for what is on its way."""
+        try:
+            if last or time.monotonic() - self.watched_at >= WATCH_EVERY:
+                self.watched_at = time.monotonic()
+                watch.look(now=timezone.now())
+                notifications.sweep(now=timezone.now())
+            if self.once or not last:
+                self.carrier.turn()
+            if last:
+                self.carrier.finish()
+        except DatabaseError as error:
+            logger.warning("the database did not take news: %s", type(error).__name__)
+        except Exception:
+            # A bug. The statuses must not go unread for it.
+            logger.exception("telling news failed")
 
     def _take(self, pool: ThreadPoolExecutor) -> bool:
         in_the_air = Counter(flight.site_name for flight in self.flights.values())

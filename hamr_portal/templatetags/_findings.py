@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
-from hamr_portal.domain.connections import HamrStatus, ReadOutcome, known_status
+from hamr_portal.domain.connections import HamrStatus, ReadOutcome, known_status, name_of
 from hamr_portal.domain.findings import OF_CHANGES, VERDICT_OF, Finding, Found, Group, Judgement, Verdict
 from hamr_portal.domain.pairs import Side
+from hamr_portal.domain.transit import PASSED_WITHIN
+
+from ._time import length_of_time
 
 
 class SideRow(Protocol):
@@ -176,6 +179,34 @@ def agreed(row: Row, moment: datetime) -> bool:
         and first.status == other.status
         and first.is_primary is not other.is_primary
     )
+
+
+@dataclass(frozen=True)
+class Clock:
+    """A status that a pair passes through, since when, and on which side where it is not both."""
+
+    status: str
+    since: datetime
+    is_known: bool
+    site: str
+
+
+def clocks(row: Row) -> list[Clock]:
+    """Give since when the sides of a row are between two statuses: once where both are in the same one."""
+    found = [
+        Clock(name_of(each.side.status or 0), each.side.transit.since, each.side.transit.is_known, each.side.site)
+        for each in row.sides
+        if each.is_current and each.side.transit is not None
+    ]
+    if len(found) == 2 and found[0].status == found[1].status:
+        first = min(found, key=lambda clock: (clock.since, not clock.is_known))
+        return [replace(first, site="")]
+    return found
+
+
+def passed_within(found: Found) -> str:
+    """Say within which time a side passes through: `30 min`."""
+    return length_of_time(PASSED_WITHIN.total_seconds())
 
 
 def rows_named(rows: Sequence[Row]) -> str:

@@ -11,11 +11,9 @@ from django.utils.safestring import SafeString
 
 from hamr_portal.domain.connections import ReadOutcome, known_status, name_of
 from hamr_portal.domain.findings import Group, Verdict
+from hamr_portal.domain.readiness import KEYS_DUE_AFTER_DAYS
 
 from ._time import days
-
-ROTATION_DUE = 90
-"""So many days after they were saved, keys are due to be replaced."""
 
 
 class View(Protocol):
@@ -201,9 +199,9 @@ def in_trouble(organizations: Iterable[Any]) -> int:
 
 def due(organizations: Iterable[Any], now: datetime) -> int:
     """Count organizations whose keys are due to be replaced."""
-    return sum(days(each.keys_saved_at, now) > ROTATION_DUE for each in organizations)
+    return sum(days(each.keys_saved_at, now) > KEYS_DUE_AFTER_DAYS for each in organizations)
 
 
 def rotation(days: int) -> int:
     """Give how much of the time until keys are due has passed, in percent."""
-    return min(100, round(100 * days / ROTATION_DUE))
+    return min(100, round(100 * days / KEYS_DUE_AFTER_DAYS))

@@ -11,15 +11,22 @@ ACTIONS: Mapping[Action, str] = {
     Action.READ_NOW: "Have an organization read now",
     Action.OWN_ACCOUNT: "Look after their own account: password, second factor, sessions",
     Action.CHANGE_STATUS: "Change a HAMR status, where asked for with a second person's approval",
+    Action.DRIVE_CHANGES: "Drive a change: hand it over, take it, or take it over for a reason",
+    Action.TICK_STEPS: "Tick the steps of a change's run sheet, and take a tick back",
+    Action.EDIT_RUN_SHEETS: "Edit the run sheet of a pair",
+    Action.TAKE_OFFLINE_PACK: "Make the offline pack: what to do when the portal is away",
+    Action.RUN_DRILLS: "Begin and end drills",
     Action.ACKNOWLEDGE_OUTSIDE: "Say who made a change outside the portal, and why",
     Action.APPROVE_CHANGES: "Approve or decline the change of somebody else",
     Action.READ_LOG: "Read, verify and export the audit log, and make evidence packs",
     Action.MANAGE_ORGANIZATIONS: "Add and edit organizations, and replace their keys",
     Action.NAME_PAIRS: "Name pairs",
+    Action.FREEZE_CHANGES: "Freeze changes until an end, for a reason, and end that early",
     Action.LINK_ORGANIZATIONS: "Link two organizations to a pair: a status where there is none yet",
     Action.ADOPT_LOG: "Adopt an audit log that is in doubt, for a reason",
     Action.MANAGE_PEOPLE: "Add people, change their roles, disable them, reset their sign-in",
     Action.MANAGE_TOKENS: "Make and revoke tokens for monitoring",
+    Action.SEE_NEWS: "See what was told to whom, and send a test message",
 }
 """What each action is, in words, from what everybody may do to what few may."""
 

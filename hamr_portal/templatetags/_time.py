@@ -31,18 +31,20 @@ def length_of_time(seconds: float) -> str:
     return f"{seconds:g} s"
 
 
-def age(context: Context, moment: datetime, *, view: bool = False) -> SafeString:
+def age(context: Context, moment: datetime, *, view: bool = False, place: int | None = None) -> SafeString:
     """Show how long ago something was, on paper when; the page's script keeps it true.
 
-    The age of a `view` that is shown as the present says so when it is late.
+    The age of a `view` that is shown as the present says so when it is late. By its `place` it is told anew where
+    nothing else of the page changed.
     """
     now = context["now"]
     late = view and now - moment > LATE_AFTER
     return format_html(
-        '<time datetime="{}" data-age="{}" data-at="{}">{} ago{}</time>',
+        '<time datetime="{}" data-age="{}" data-at="{}"{}>{} ago{}</time>',
         machine(moment),
         "late" if late else "view" if view else "",
         clock(moment, now),
+        format_html(' data-place="{}"', place) if place is not None else "",
         span(now - moment),
         ", late" if late else "",
     )
@@ -58,15 +60,18 @@ def day(context: Context, moment: datetime) -> SafeString:
     return format_html('<time datetime="{}">{}</time>', machine(moment), _date(moment, context["now"]))
 
 
-def lasting(context: Context, moment: datetime) -> SafeString:
-    """Show how long something has been so: `for 2 min 18 s`, `for 41 days`, and from 100 days on since when."""
+def lasting(context: Context, moment: datetime, *, at_least: bool = False) -> SafeString:
+    """Show how long something has been so: `for 2 min 18 s`, `for at least 41 days`; from 100 days on since when."""
     now = context["now"]
     if now - moment >= timedelta(days=100):
         return format_html('<time datetime="{}">since {}</time>', machine(moment), _date(moment, now))
     return format_html(
-        '<time datetime="{}" data-lasting data-at="since {}">for {}</time>',
+        '<time datetime="{}" data-lasting{} data-at="{}since {}">for {}{}</time>',
         machine(moment),
+        format_html('="{}"', "at least ") if at_least else "",
+        "at least " if at_least else "",
         clock(moment, now),
+        "at least " if at_least else "",
         span(now - moment),
     )
 
@@ -76,6 +81,11 @@ def clock(moment: datetime, now: datetime) -> str:
     moment, now = moment.astimezone(UTC), now.astimezone(UTC)
     time = f"{moment:%H:%M:%S}"
     return time if moment.date() == now.date() else f"{_date(moment, now)} {time}"
+
+
+def earlier(moment: datetime, than: datetime) -> str:
+    """Give how long one moment was before another."""
+    return span(than - moment)
 
 
 def days(moment: datetime, now: datetime) -> int:

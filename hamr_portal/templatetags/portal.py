@@ -12,7 +12,20 @@ from django.utils.safestring import SafeString
 from hamr_portal.domain.changes import usual_next
 from hamr_portal.domain.connections import sanitized
 
-from . import _changes, _entries, _entry_words, _findings, _looks, _outcomes, _people, _time
+from . import (
+    _changes,
+    _entries,
+    _entry_words,
+    _findings,
+    _looks,
+    _news,
+    _outcomes,
+    _people,
+    _readiness,
+    _time,
+    _timeline,
+    _timeline_words,
+)
 
 register = template.Library()
 
@@ -27,15 +40,18 @@ for rule in (
     *(_looks.glyph, _looks.read_words),
     *(_looks.newer_trouble, _looks.newer_read, _looks.keys_trouble, _looks.key_words, _looks.in_trouble),
     *(_looks.due, _looks.rotation),
-    *(_time.days, _time.length_of_time),
+    *(_time.days, _time.earlier, _time.length_of_time, _time.span),
     *(_people.method_words, _people.factor_words),
+    *(_news.move_words, _news.utc, _news.ago, _news.lasted),
     *(_findings.leading, _findings.further, _findings.found, _findings.side_of, _findings.across),
-    *(_findings.beside, _findings.offer),
+    *(_findings.beside, _findings.offer, _findings.clocks, _findings.passed_within),
     *(_findings.outside_is_news, _findings.names_itself, _findings.changed_last, _findings.agreed),
     *(_findings.rows_named, _findings.judged, _findings.word, _findings.answering, _findings.silent),
     *(_findings.with_before, _findings.same_view),
     *(_outcomes.outcome_words, usual_next, _outcomes.watched_until, _outcomes.in_groups, _outcomes.seconds),
     *(_outcomes.view_name, _outcomes.check_label),
+    *(_timeline.drawn, _timeline_words.number_of, _timeline_words.took_effect_later),
+    *(_readiness.risk_label, _readiness.risk_sentence, _readiness.risk_next, _readiness.fine_words),
 ):
     register.filter(rule.__name__, rule)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,7 +11,6 @@ from allauth.account.authentication import get_authentication_records
 from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.db import Error as DatabaseError
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -29,8 +27,6 @@ from hamr_portal.services import people
 
 from . import machine_access, step_up
 from .actors import actor_of
-
-logger = logging.getLogger(__name__)
 
 NOTHING_DONE = ("done", "nothing")
 """Beside the page to come back to. A word of ours alone: no visitor's text reaches the sign-in page."""
@@ -148,8 +144,4 @@ def _record_denied(request: HttpRequest, person: Person, action: Action, kwargs:
         return
     change = kwargs.get("pk", 0) if re.match(r"/changes/\d", request.path) else 0
     about = {"page": sanitized(request.path, 200), "organization": kwargs.get("name", ""), "change": change}
-    try:
-        people.record_denied(by=actor_of(request, person), action=action, **about)
-    except DatabaseError as error:
-        # They are refused all the same, and the page says why.
-        logger.critical("audit.write_failed: authz.denied: %s", type(error).__name__)
+    people.record_denied(by=actor_of(request, person), action=action, **about)

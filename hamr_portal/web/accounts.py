@@ -25,7 +25,7 @@ from hamr_portal.services import people, sessions
 from hamr_portal.services.sessions import Failure
 from hamr_portal.services.sso import is_linked
 
-from . import step_up
+from . import step_up, waiting
 from .actors import actor_of, address_of, visitor_of
 from .sessions import begin
 
@@ -70,7 +70,8 @@ class Adapter(DefaultAccountAdapter):  # type: ignore[misc]
             super().pre_authenticate(request, **credentials)
             self._count_from_everywhere(request, credentials)
         except ValidationError:
-            sessions.locked_out(by=_typed(request, credentials))
+            by = _typed(request, credentials)
+            sessions.locked_out(by=by, why=_why(request, by))
             raise
 
     def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
@@ -98,10 +99,8 @@ class Adapter(DefaultAccountAdapter):  # type: ignore[misc]
 
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
         """Put a wrong password or an unknown address on the record, never the password."""
-        if isinstance(request.user, Person):
-            sessions.failed(by=actor_of(request), why=Failure.STEP_UP)
-        else:
-            sessions.failed(by=_typed(request, credentials), why=Failure.MISMATCH)
+        by = actor_of(request) if isinstance(request.user, Person) else _typed(request, credentials)
+        sessions.failed(by=by, why=_why(request, by))
 
     def respond_user_inactive(self, request: HttpRequest, user: Person) -> HttpResponse:
         """Keep somebody out who is disabled."""
@@ -125,10 +124,20 @@ class Adapter(DefaultAccountAdapter):  # type: ignore[misc]
         """Go on to what they came for."""
         return reverse("dashboard")
 
+    def pre_login(self, request: HttpRequest, user: Person, **kwargs: Any) -> HttpResponse | None:
+        """Note what a sign-in rests on, before a second factor is waited for."""
+        response: HttpResponse | None = super().pre_login(request, user, **kwargs)
+        # A sign-in that waits would keep what single sign-on said, a secret of it, and this person's row.
+        (kwargs.get("signal_kwargs") or {}).pop("sociallogin", None)
+        if response is None:
+            waiting.begin(request, user)
+        return response
+
     def login(self, request: HttpRequest, user: Person) -> None:
-        """Begin a session, unless somebody was disabled while their second factor was waited for."""
-        if not Person.objects.filter(pk=user.pk, is_active=True).exists():
-            raise ImmediateHttpResponse(self.respond_user_inactive(request, user))
+        """Begin a session, unless what the sign-in rests on is another since it began."""
+        if not waiting.stands(request, user):
+            raise ImmediateHttpResponse(waiting.refused(request, user))
+        waiting.end(request)
         super().login(request, user)
         begin(request)
         sessions.signed_in(by=actor_of(request, user))
@@ -168,6 +177,10 @@ def counted(view: View) -> View:
         return response
 
     return answered
+
+
+def _why(request: HttpRequest, by: Actor) -> Failure:
+    return Failure.STEP_UP if isinstance(request.user, Person) else sessions.mismatched(by.name)
 
 
 def _typed(request: HttpRequest, credentials: dict[str, Any]) -> Actor:

@@ -19,7 +19,7 @@ from hamr_portal.services.refusals import Problem
 from .forms import LOOKS_LIKE_A_KEY
 
 CHOSEN = ("target_status", "other", "target_uuid", "target_name", "target_datacenter", "primary")
-CONFIRMED = ("ticket", "reason", "typed_name")
+CONFIRMED = ("ticket", "reason", "typed_name", "break_reason")
 """What of each form outlasts a sign-in that it asks for. A tick does not: it is given for what one has just read."""
 
 _QUIET = {"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
@@ -85,7 +85,7 @@ class LinkForm(forms.Form):
         kept: dict[str, str] | None = None,
     ) -> None:
         super().__init__(data, initial=kept)
-        others = Organization.objects.enabled().exclude(pk=organization.pk).select_related("snapshot").by_name()
+        others = Organization.objects.enabled().beside(organization).select_related("snapshot").by_name()
         self.saved = {str(row.pk): row for row in others.defer("snapshot__raw")}
         free = [row for row in self.saved.values() if not row.snapshot.has_connection]
         taken = [row for row in self.saved.values() if row.snapshot.has_connection]
@@ -139,12 +139,18 @@ class ConfirmForm(forms.Form):
         label="Reason", required=False, widget=forms.Textarea(attrs=_needed(rows="2", **{"class": "input"}))
     )
     override = forms.BooleanField(label="Tick", required=False, widget=forms.CheckboxInput(attrs=_needed()))
+    break_freeze = forms.BooleanField(
+        label="Break the freeze", required=False, widget=forms.CheckboxInput(attrs=_needed())
+    )
+    break_reason = forms.CharField(
+        label="Why it cannot wait", required=False, widget=forms.Textarea(attrs=_needed(rows="2", **{"class": "input"}))
+    )
     typed_name = forms.CharField(label="Name", required=False, widget=forms.TextInput(attrs=_needed(**_MONO)))
 
     def __init__(
         self, data: Mapping[str, Any] | None = None, *, change: Change, kept: Mapping[str, str] | None = None
     ) -> None:
-        before = {"ticket": change.ticket, "reason": change.reason, "typed_name": change.typed_name}
+        before = {name: getattr(change, name) for name in CONFIRMED}
         super().__init__(data, initial={**before, **(kept or {})})
         self.change = change
         self.pattern: str = settings.TICKET_PATTERN.pattern
@@ -164,6 +170,8 @@ class ConfirmForm(forms.Form):
             ticket=data.get("ticket", ""),
             typed_name=data.get("typed_name", ""),
             override=data.get("override", False),
+            break_freeze=data.get("break_freeze", False),
+            break_reason=data.get("break_reason", ""),
         )
 
     def say(self, problems: tuple[Problem, ...]) -> None:
@@ -182,12 +190,16 @@ class ConfirmForm(forms.Form):
                 return f"A ticket looks like {self.pattern}"
             case Problem.TICKET_MALFORMED:
                 return f"At most {LONGEST_TICKET} characters."
-            case Problem.KEY_IN_REASON | Problem.KEY_IN_TICKET:
+            case Problem.KEY_IN_REASON | Problem.KEY_IN_TICKET | Problem.KEY_IN_BREAK_REASON:
                 return LOOKS_LIKE_A_KEY
             case Problem.REASON_MISSING:
                 return "Say why, in a few words."
             case Problem.REASON_TOO_LONG:
                 return f"At most {LONGEST_REASON} characters; these are {len(self.cleaned_data['reason'])}."
+            case Problem.BREAK_REASON_MISSING:
+                return "Say why it cannot wait until the freeze is over."
+            case Problem.BREAK_REASON_TOO_LONG:
+                return f"At most {LONGEST_REASON} characters; these are {len(self.cleaned_data['break_reason'])}."
             case Problem.OVERRIDE_MISSING:
                 return "Tick this to send it anyway."
             case Problem.NAME_MISSING:
@@ -206,6 +218,9 @@ _FIELD_OF = {
     Problem.REASON_MISSING: "reason",
     Problem.REASON_TOO_LONG: "reason",
     Problem.OVERRIDE_MISSING: "override",
+    Problem.BREAK_REASON_MISSING: "break_reason",
+    Problem.BREAK_REASON_TOO_LONG: "break_reason",
+    Problem.KEY_IN_BREAK_REASON: "break_reason",
     Problem.NAME_MISSING: "typed_name",
     Problem.NAME_WRONG: "typed_name",
     Problem.NAME_OF_OTHER_SIDE: "typed_name",

@@ -18,7 +18,7 @@ from hamr_portal.models import Change, Organization
 from hamr_portal.services import changes, overview, sending
 from hamr_portal.services.moves import AlreadyMoved
 from hamr_portal.services.previews import Link
-from hamr_portal.services.refusals import Blocked, Busy, Forbidden, Incomplete, LookAgain, NotAllowed
+from hamr_portal.services.refusals import Blocked, Busy, Forbidden, Frozen, Incomplete, LookAgain, NotAllowed
 from hamr_portal.services.sending import NotRecordedYet
 
 from . import errors, previews, step_up
@@ -148,6 +148,8 @@ def _confirmed(request: HttpRequest, change: Change, form: ConfirmForm) -> HttpR
         return _renewed(request, change, form, error.again)
     except Busy as error:
         return _preview(request, change, form, status=409, busy=True, open_change=error.other)
+    except Frozen as error:
+        return _preview(request, change, form, status=409, refused_frozen=error.freeze)
     except Forbidden:
         return _preview(request, change, form, status=409, forbidden=True)
     except Blocked:

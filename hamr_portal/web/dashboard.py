@@ -13,9 +13,10 @@ from django.views.decorators.http import require_GET
 from hamr_portal.domain.connections import HamrStatus
 from hamr_portal.domain.findings import Group
 from hamr_portal.domain.people import Action
-from hamr_portal.services import overview
+from hamr_portal.services import overview, versions
 
 from .access import requires
+from .refreshes import refreshes
 
 SHOW = {
     "action": Group.NEED_ACTION,
@@ -32,13 +33,15 @@ SHOW = {
 def dashboard(request: HttpRequest) -> HttpResponse:
     """Show the state of everything, or what to do first where nothing is saved."""
     context = _context(request)
-    if context["overview"].rows:
+    everything: overview.Overview = context["overview"]
+    if everything.rows:
         return render(request, "dashboard/dashboard.html", context)
-    return render(request, "dashboard/empty.html", {"saved": overview.count_saved()})
+    return render(request, "dashboard/empty.html", {"saved": overview.count_saved(), "overview": everything})
 
 
 @requires(Action.SEE_STATUS)
 @require_GET
+@refreshes(versions.of_everything)
 def live(request: HttpRequest) -> HttpResponse:
     """Show the part of the dashboard that refreshes itself."""
     return render(request, "dashboard/_live.html", _context(request))

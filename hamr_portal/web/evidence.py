@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
-from hashlib import sha256
-from typing import Any
-
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.template.loader import render_to_string
 from django.views.decorators.http import require_GET
 
 from hamr_portal.domain.people import Action
-from hamr_portal.services import evidence_packs
+from hamr_portal.services import documents, evidence_packs
 from hamr_portal.services.audit import CannotSign
 from hamr_portal.services.evidence_packs import Pack, Scope, TooMuch
 
@@ -51,22 +46,8 @@ def _ask(request: HttpRequest, form: PackForm, *, status: int = 200) -> HttpResp
 
 
 def _document(made: Pack) -> bytes:
-    """Give the file: its last line says the hash of all lines above.
-
-    It is not a page of the portal: its style is inside, its own policy allows exactly that style and nothing else.
-    """
-    style = render_to_string("evidence/pack.css")
-    allowed = b64encode(sha256(style.encode()).digest()).decode()
-    context: dict[str, Any] = {
-        "pack": made,
-        "scope": made.scope,
-        "policy": f"default-src 'none'; style-src 'sha256-{allowed}'; base-uri 'none'; form-action 'none'",
-        "environment": settings.ENVIRONMENT_NAME,
-        "now": made.made.at,
-    }
-    above = render_to_string("evidence/pack.html", context).rstrip() + "\n"
-    last = render_to_string("evidence/_last_line.html", {"hash": sha256(above.encode()).hexdigest()})
-    return (above + last.strip() + "\n").encode()
+    context = {"pack": made, "scope": made.scope, "environment": settings.ENVIRONMENT_NAME, "now": made.made.at}
+    return documents.document("evidence", context).content
 
 
 def _named(made: Pack) -> str:

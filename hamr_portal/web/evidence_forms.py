@@ -20,7 +20,7 @@ class PackForm(forms.Form):
     pair = forms.ModelChoiceField(
         label="Pair",
         required=False,
-        queryset=Pair.objects.order_by("name"),
+        queryset=Pair.objects.real().order_by("name"),
         empty_label="All pairs",
         widget=forms.Select(attrs={"class": "input"}),
         error_messages={"invalid_choice": "There is no such pair now. Next: choose one from the list, or all pairs."},

@@ -20,6 +20,7 @@ from allauth.mfa.totp.forms import ActivateTOTPForm
 from allauth.mfa.totp.internal.auth import SECRET_SESSION_KEY, validate_totp_code
 from allauth.mfa.webauthn.forms import AddWebAuthnForm, AuthenticateWebAuthnForm, ReauthenticateWebAuthnForm
 from allauth.mfa.webauthn.internal import auth
+from django import forms
 from django.core.cache import cache
 from django.core.exceptions import ValidationError
 
@@ -47,7 +48,7 @@ def _counted(person: Person) -> Iterator[None]:
     key = f"second-factor:{person.pk}" + (f" at {ratelimit.get_ip(request)}" if is_in else "")
     used = ratelimit.consume(request, app="allauth.account", action="login_failed", key=key)
     if used is None:
-        sessions.locked_out(by=by)
+        sessions.locked_out(by=by, why=Failure.FACTOR)
         raise get_account_adapter().validation_error("too_many_login_attempts")
     try:
         yield
@@ -134,8 +135,28 @@ class CodeAgainForm(CodeForm, ReauthenticateForm):  # type: ignore[misc]
     save = ReauthenticateForm.save
 
 
+class CredentialField(forms.JSONField):
+    """What a browser says of a security key, as JSON; nested deeper than can be read, it is no JSON."""
+
+    def to_python(self, value: Any) -> Any:
+        """Read it, or say that it is not valid."""
+        try:
+            return super().to_python(value)
+        except RecursionError:
+            raise ValidationError(self.error_messages["invalid"], code="invalid") from None
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        """Give what a form that comes back shows: nothing of what cannot be read."""
+        try:
+            return super().bound_data(data, initial)
+        except RecursionError:
+            return None
+
+
 class KeyForm(AuthenticateWebAuthnForm):  # type: ignore[misc]
     """What a security key has signed."""
+
+    credential = CredentialField(widget=forms.HiddenInput)
 
     def clean_credential(self) -> Authenticator:
         """Take what one of this person's keys has signed for this sign-in."""
@@ -153,6 +174,8 @@ class KeyAgainForm(KeyForm):
 
 class AddKeyForm(AddWebAuthnForm):  # type: ignore[misc]
     """A security key, and what its owner calls it."""
+
+    credential = CredentialField(widget=forms.HiddenInput)
 
     def clean(self) -> dict[str, Any]:
         """Take what the key has signed."""

@@ -28,6 +28,7 @@ from hamr_portal.domain.people import Action
 from hamr_portal.models import Person
 from hamr_portal.services import factors
 
+from . import waiting
 from .access import public, requires
 from .accounts import counted
 from .actors import actor_of
@@ -114,7 +115,7 @@ def _rendered(response: HttpResponseBase) -> HttpResponseBase:
 
 
 index = _own(base.index, fresh=False)
-authenticate = public(counted(base.authenticate))
+authenticate = public(counted(waiting.checked(base.authenticate)))
 activate = _own(totp.activate_totp)
 deactivate = _own(totp.deactivate_totp)
 codes = _own(recovery_codes.view_recovery_codes)

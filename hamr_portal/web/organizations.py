@@ -17,11 +17,13 @@ from hamr_portal.crypto import KeyRingUnusable, SealBroken
 from hamr_portal.domain.audit import Actor
 from hamr_portal.domain.organizations import InvalidKey, Spelling
 from hamr_portal.domain.people import Action
+from hamr_portal.domain.timeline import Range
 from hamr_portal.models import Observation, Organization, Snapshot
-from hamr_portal.services import organizations, overview, readings, verification
+from hamr_portal.services import organizations, overview, readings, verification, versions
 from hamr_portal.services.comparison import compare
 from hamr_portal.services.organizations import Draft, NotSaved
 from hamr_portal.services.readings import ReadNow
+from hamr_portal.services.timeline import timeline
 from hamr_portal.services.verification import UnknownSite, Verification
 from hamr_portal.templatetags._time import clock
 
@@ -29,6 +31,7 @@ from . import outcomes, step_up
 from .access import requires
 from .actors import actor_of
 from .forms import OrganizationForm, PairNameForm
+from .refreshes import refreshes
 from .step_up import always, steps_up
 
 NO_SECRETS = ("name", "site", "requires_approval", "spelling", "pin_anew", "reason")
@@ -45,10 +48,11 @@ HISTORY_LINES = 50
 
 @requires(Action.SEE_STATUS)
 @require_GET
+@refreshes(versions.of_organization)
 def detail(request: HttpRequest, name: str) -> HttpResponse:
-    """Show both views side by side, history, and the raw answers."""
-    organization = _organization(name)
-    row = overview.row_of(organization, now=timezone.now())
+    """Show both views side by side, their past, and the raw answers."""
+    organization, now = _organization(name), timezone.now()
+    row = overview.row_of(organization, now=now)
     mine = next(side for side in row.sides if side.organization.pk == organization.pk)
     sides = [side.organization.pk for side in row.sides]
     history = Observation.objects.filter(organization__in=sides).select_related("organization")
@@ -61,6 +65,8 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
             "mine": mine,
             "other": row.other(mine),
             "comparison": compare(row),
+            "timeline": timeline(row, mine, chosen=Range.named(request.GET.get("range", "")), now=now),
+            "ranges": list(Range),
             "history": history.order_by("-at", "-id")[: HISTORY_LINES + 1],
             "history_lines": f":{HISTORY_LINES}",
             "recent": outcomes.recent(organization, limit=RECENT_CHANGES),
@@ -134,6 +140,8 @@ def new(request: HttpRequest) -> HttpResponse:
 def edit(request: HttpRequest, name: str) -> HttpResponse:
     """Edit an organization, or replace its keys."""
     organization = _organization(name)
+    if organization.drill_id is not None:
+        return _of_a_drill(request, organization)
     if request.method == "POST":
         return _submitted(request, OrganizationForm(request.POST, needs_keys=False), organization)
     kept = {field: getattr(organization, field) for field in ("name", "site", "requires_approval", "spelling")}
@@ -148,7 +156,10 @@ def edit(request: HttpRequest, name: str) -> HttpResponse:
 @require_POST
 def verify(request: HttpRequest, name: str) -> HttpResponse:
     """Verify the saved keys of one organization."""
-    return _verified(request, [_organization(name)], redirect("organization_edit", name=name))
+    organization = _organization(name)
+    if organization.drill_id is not None:
+        return _of_a_drill(request, organization)
+    return _verified(request, [organization], redirect("organization_edit", name=name))
 
 
 @requires(Action.MANAGE_ORGANIZATIONS)
@@ -156,7 +167,7 @@ def verify(request: HttpRequest, name: str) -> HttpResponse:
 @require_POST
 def verify_all(request: HttpRequest) -> HttpResponse:
     """Verify the saved keys of all organizations."""
-    return _verified(request, Organization.objects.enabled().by_name(), redirect("organizations"))
+    return _verified(request, Organization.objects.enabled().real().by_name(), redirect("organizations"))
 
 
 @requires(Action.MANAGE_ORGANIZATIONS)
@@ -179,6 +190,13 @@ def _organization(name: str) -> Organization:
     return get_object_or_404(Organization.objects.select_related("snapshot", "pair"), name=name)
 
 
+def _of_a_drill(request: HttpRequest, organization: Organization) -> HttpResponse:
+    messages.error(
+        request, f"{organization.name} is of a drill: its keys are made up, and nobody edits them. Next: end the drill."
+    )
+    return redirect("organization", name=organization.name)
+
+
 def _switched(request: HttpRequest, name: str, switch: Callable[..., None], sentence: str) -> HttpResponse:
     try:
         switch(_organization(name), by=actor_of(request))
@@ -187,6 +205,9 @@ def _switched(request: HttpRequest, name: str, switch: Callable[..., None], sent
         messages.error(request, f"{name}: not disabled. A change is open there. Next: wait until its outcome is known.")
     except organizations.AlreadyMoved:
         messages.warning(request, f"{name}: somebody else did that already.")
+    except organizations.OfDrill as error:
+        messages.error(request, f"Nothing was done. {error}")
+        return redirect("organization", name=name)
     return redirect("organization_edit", name=name)
 
 
@@ -236,7 +257,7 @@ def _draft(form: OrganizationForm, organization: Organization | None) -> Draft:
 
 
 def _field_of(error: NotSaved) -> str | None:
-    return "name" if isinstance(error, organizations.NameTaken) else None
+    return "name" if isinstance(error, organizations.NameTaken | organizations.OfDrill) else None
 
 
 def _saved_sentence(name: str, found: Verification | None) -> str:
@@ -260,7 +281,7 @@ def _verified(request: HttpRequest, wanted: Iterable[Organization], then: HttpRe
 
 
 def _list(request: HttpRequest, *, status: int = 200, **context: Any) -> HttpResponse:
-    page = Paginator(Organization.objects.select_related("snapshot").by_name(), ON_A_PAGE).get_page(
+    page = Paginator(Organization.objects.real().select_related("snapshot").by_name(), ON_A_PAGE).get_page(
         request.GET.get("page")
     )
     return render(request, "organizations/list.html", {"page": page, **context}, status=status)

@@ -17,13 +17,23 @@ from django.views.decorators.http import require_GET, require_POST
 
 from hamr_portal.domain.changes import OPEN, Again, ChangeStatus, Move
 from hamr_portal.domain.people import Action, Role, may
-from hamr_portal.models import Change, Observation, Organization, Person
+from hamr_portal.models import Change, Freeze, Observation, Organization, Person
 from hamr_portal.models.changes import ChangeQuerySet
-from hamr_portal.services import audit, changes, conditions, outcomes, outside, overview, reconciliation
+from hamr_portal.services import (
+    audit,
+    changes,
+    conditions,
+    outcomes,
+    outside,
+    overview,
+    reconciliation,
+    run_sheets,
+    versions,
+)
 from hamr_portal.services.conditions import Words
 from hamr_portal.services.moves import AlreadyMoved
 from hamr_portal.services.readings import ReadNow
-from hamr_portal.services.refusals import Blocked, Busy, Incomplete, LookAgain
+from hamr_portal.services.refusals import Blocked, Busy, Frozen, Incomplete, LookAgain
 from hamr_portal.services.sending import NotRecordedYet, post_deadline
 from hamr_portal.templatetags._outcomes import moved_before, outcome_words
 
@@ -31,6 +41,7 @@ from . import access, errors, previews, step_up
 from .access import requires
 from .actors import actor_of
 from .outcome_forms import DecisionForm, EndForm, ResolveForm, SkipForm
+from .refreshes import refreshes
 from .step_up import always, steps_up
 
 ON_A_PAGE = 50
@@ -51,8 +62,18 @@ _FOLLOWED_EVERY = {
 }
 """Seconds after which the page of a change that is not final shows itself anew."""
 
+_TICKED_EVERY = 10
+"""Seconds, where the status is settled, and people are still at work around it."""
+
 _CHANGES = Change.objects.select_related(
-    "organization__snapshot", "organization__pair", "other__snapshot", "author", "approver", "closed_by"
+    "organization__snapshot",
+    "organization__pair",
+    "other__snapshot",
+    "author",
+    "approver",
+    "closed_by",
+    "driver",
+    "offered_to",
 ).defer("organization__snapshot__raw", "other__snapshot__raw")
 
 
@@ -63,6 +84,7 @@ class Refusal:
     form: EndForm | None = None
     changed: Mapping[str, Any] | None = None
     busy: Change | None = None
+    frozen: Freeze | None = None
 
 
 # --- one change -------------------------------------------------------------------------------------------------
@@ -70,6 +92,7 @@ class Refusal:
 
 @requires(Action.SEE_STATUS)
 @require_GET
+@refreshes(versions.of_change)
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
     """Show what became of a change, and what to do next."""
     return _page(request, pk)
@@ -183,6 +206,8 @@ def _done(request: HttpRequest, change: Change, do: Callable[[], object], form: 
         return _page(request, change.pk, Refusal(form), status=422)
     except Busy as error:
         return _page(request, change.pk, Refusal(form, busy=error.other), status=409)
+    except Frozen as error:
+        return _page(request, change.pk, Refusal(form, frozen=error.freeze), status=409)
     except LookAgain as error:
         return _page(request, change.pk, Refusal(form, changed=error.facts), status=409)
     except Blocked:
@@ -209,6 +234,10 @@ def _page(request: HttpRequest, pk: int, refusal: Refusal | None = None, *, stat
     asks = is_author and not ended and may(role, conditions.action_of(change))
     decides = not is_author and not ended and may(role, Action.APPROVE_CHANGES)
     resolves = change.may_make(Move.RESOLVE) and may(role, Action.CHANGE_STATUS)
+    lines = run_sheets.lines_of(change)
+    ticked = sum(line.is_done for line in lines)
+    is_driven = row.driven is not None and row.driven.pk == change.pk
+    around = _TICKED_EVERY if change.sent_at and (is_driven or ticked < len(lines)) else None
     return render(
         request,
         "changes/detail.html",
@@ -221,8 +250,12 @@ def _page(request: HttpRequest, pk: int, refusal: Refusal | None = None, *, stat
             "sides": [_side(row, side) for side in (change.organization, change.other) if side is not None],
             "evidence": previews.evidence(change) if waits else None,
             "entries": audit.entries_of(change.pk),
-            "every": _FOLLOWED_EVERY.get(ChangeStatus(change.status)),
-            "has_form": resolves or (waits and (asks or decides)),
+            "every": _FOLLOWED_EVERY.get(ChangeStatus(change.status), around),
+            "lines": lines,
+            "ticked": ticked,
+            "is_driven": is_driven,
+            # Without script, what is settled is not loaded anew: the wait is over.
+            "has_form": resolves or (waits and (asks or decides)) or change.status not in _FOLLOWED_EVERY,
             "ended": ended,
             "is_author": is_author,
             "asks": asks,
@@ -274,6 +307,7 @@ def _key_helpers(change: Change, role: Role | None) -> list[str]:
 
 @requires(Action.SEE_STATUS)
 @require_GET
+@refreshes(versions.of_changes)
 def index(request: HttpRequest) -> HttpResponse:
     """List all changes, the waiting ones first, and what was changed outside; it refreshes itself."""
     return _list(request)
@@ -345,7 +379,7 @@ def _when(change: Change) -> tuple[datetime, int]:
 
 def _listed(request: HttpRequest, *, everything: bool) -> ChangeQuerySet:
     """Give what may be listed: no preview of anybody else, and what was never confirmed only where asked for."""
-    found = Change.objects.select_related("organization", "author", "approver")
+    found = Change.objects.real().select_related("organization", "author", "approver")
     mine = Q(status=ChangeStatus.PREPARED, author=request.user.pk)
     if everything:
         return found.filter(~Q(status=ChangeStatus.PREPARED) | mine)

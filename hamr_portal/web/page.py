@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from hamr_portal.domain.people import Action, may
 from hamr_portal.models import Change, Person, SkipNotice
-from hamr_portal.services import announcements, chain_states, integrity, overview, pulse
+from hamr_portal.services import announcements, chain_states, freezes, integrity, notifications, overview
 from hamr_portal.services.sso import is_linked
 
 from . import sessions, step_up
@@ -45,23 +45,34 @@ def frame(request: HttpRequest) -> dict[str, Any]:
     }
     person = getattr(request, "user", None)
     if isinstance(person, Person):
+        # What its validator rests on, where a page refreshes itself: not asked for twice.
+        known = getattr(request, "version", None)
+        worker, freeze = (known.worker, known.freeze) if known else freezes.beside_workers(now=now)
         context |= {
             "person": person,
-            "worker": pulse.state(now=now),
-            "freshness": overview.freshness(now=now),
+            "worker": worker,
+            "freeze": freeze,
+            "freshness": known.freshness if known else overview.freshness(now=now),
             "manages_organizations": may(person.held_role, Action.MANAGE_ORGANIZATIONS),
             "names_pairs": may(person.held_role, Action.NAME_PAIRS),
+            "freezes_changes": may(person.held_role, Action.FREEZE_CHANGES),
             "changes_status": may(person.held_role, Action.CHANGE_STATUS),
+            "edits_run_sheets": may(person.held_role, Action.EDIT_RUN_SHEETS),
+            "drives_changes": may(person.held_role, Action.DRIVE_CHANGES),
+            "ticks_steps": may(person.held_role, Action.TICK_STEPS),
+            "takes_offline_pack": may(person.held_role, Action.TAKE_OFFLINE_PACK),
             "approves": may(person.held_role, Action.APPROVE_CHANGES),
             "links_organizations": may(person.held_role, Action.LINK_ORGANIZATIONS),
             "linkers": cache(partial(named, Action.LINK_ORGANIZATIONS)),
             "linked": cache(partial(is_linked, person)),
             # Asked only where they are shown, so not by what refreshes itself.
-            "waiting": cache(Change.objects.waiting().count),
+            "waiting": cache(Change.objects.waiting().real().count),
             "skipped": cache(partial(_skipped, person)),
             "record": cache(integrity.standing),
             "log_whole_from": cache(chain_states.whole_from),
             "people_news": cache(partial(announcements.unseen, person)),
+            "news_backlog": cache(partial(notifications.backlog, now=now)),
+            "sees_news": may(person.held_role, Action.SEE_NEWS),
             "manages_people": may(person.held_role, Action.MANAGE_PEOPLE),
             "reads_log": may(person.held_role, Action.READ_LOG),
             "adopts_log": may(person.held_role, Action.ADOPT_LOG),
@@ -71,7 +82,8 @@ def frame(request: HttpRequest) -> dict[str, Any]:
 
 def _skipped(person: Person) -> list[SkipNotice]:
     """Give what was sent without approval that this person could have given, and has not seen yet."""
-    unseen = SkipNotice.objects.filter(person=person, seen_at__isnull=True)
+    real = {"change__organization__drill__isnull": True}
+    unseen = SkipNotice.objects.filter(person=person, seen_at__isnull=True, **real)
     return list(unseen.select_related("change__organization", "change__author").order_by("-change"))
 
 

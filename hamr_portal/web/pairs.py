@@ -26,7 +26,7 @@ def rename(request: HttpRequest, pk: int) -> HttpResponse:
         try:
             pairs.rename(pair, form.cleaned_data["name"], by=actor_of(request))
             messages.success(request, f"{pair.name} is now called {form.cleaned_data['name']}.")
-        except pairs.NameTaken as error:
+        except (pairs.NameTaken, pairs.NameKept) as error:
             messages.error(request, f"{pair.name} keeps its name. {error}")
     else:
         messages.error(request, f"{pair.name} keeps its name. {form.errors['name'][0]}")

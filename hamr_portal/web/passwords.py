@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from allauth.account import views as account
-from django.contrib import messages
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -14,19 +13,18 @@ from hamr_portal.domain.people import Action
 from hamr_portal.models import Person
 
 from .access import requires
+from .accounts import counted
 from .step_up import is_fresh
+
+_change = counted(account.password_change)
 
 
 @requires(Action.OWN_ACCOUNT)
 @require_http_methods(["GET", "POST"])
 def change(request: HttpRequest) -> HttpResponseBase:
-    """Change one's own password; whoever signs in without one has none to change."""
+    """Change one's own password."""
     assert isinstance(request.user, Person)  # noqa: S101 - the access middleware lets nobody else through
-    if not request.user.has_usable_password():
-        messages.info(request, "You sign in without a password here. Next: change it where you sign in.")
-        return redirect("dashboard")
     if request.user.password_given_at is None and not is_fresh(request):
         # Who holds a stolen cookie must neither try passwords here, nor take the account over with one alone.
         return redirect(f"{reverse('account_reauthenticate')}?{urlencode({'next': request.path})}")
-    answer: HttpResponseBase = account.password_change(request)
-    return answer
+    return _change(request)

@@ -15,7 +15,7 @@ from hamr_portal.domain.organizations import site_of_datacenter
 from hamr_portal.domain.pairs import Column
 from hamr_portal.domain.previews import Check, Noticed, Weight, refusing
 from hamr_portal.models import Change, LogLine, Organization
-from hamr_portal.services.outside import SEEN_WITHIN
+from hamr_portal.services.outside_news import ONE_WRITE_WITHIN
 
 _ATTRIBUTE = "      "
 """An attribute stands so deep in the request that is shown."""
@@ -170,7 +170,7 @@ def _is_one_write(one: Noticed, other: Noticed) -> bool:
     if not one.check is other.check is Check.CHANGED_OUTSIDE or one.facts["by"] != other.facts["by"]:
         return False
     moments = [datetime.fromisoformat(each.facts["at"]) for each in (one, other) if each.facts["at"]]
-    return len(moments) == 2 and abs(moments[0] - moments[1]) <= SEEN_WITHIN
+    return len(moments) == 2 and abs(moments[0] - moments[1]) <= ONE_WRITE_WITHIN
 
 
 def evidence(change: Change) -> Evidence:

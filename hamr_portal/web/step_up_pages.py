@@ -49,7 +49,7 @@ def again(view: View) -> View:
             sessions.stepped_up(by=actor_of(request))
             say_what_next(request)
         elif response.status_code == 429:
-            sessions.locked_out(by=actor_of(request))
+            sessions.locked_out(by=actor_of(request), why=sessions.Failure.STEP_UP)
         elif response.headers.get("Location") == reverse("account_login"):
             # So the library takes a key that did not fit; and from there it leads away from what one came for.
             return redirect(f"{request.path}?{urlencode({'next': request.POST.get('next', '/')})}")

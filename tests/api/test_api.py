@@ -20,6 +20,7 @@ from hamr_portal.domain.tokens import Scope
 from hamr_portal.models import ApiToken, AuditEntry, Person
 from hamr_portal.services import tokens
 from tests import factories
+from tests.services import changing
 
 pytestmark = pytest.mark.django_db
 
@@ -141,11 +142,13 @@ def test_the_numbers_are_for_this_machine_too_but_not_for_what_a_proxy_on_it_pas
 
 def test_the_status_is_what_the_terminal_prints() -> None:
     factories.pair()
+    changing.frozen()
 
     answer = asked("/api/status", f"Bearer {token(Scope.STATUS)}").json()
 
     assert [pair["primary"]["organization"] for pair in answer["pairs"]] == ["halden-checkout"]
     assert answer["needs_action"] == 0
+    assert answer["freeze"]["reason"] == "Quarter end"
 
 
 def test_the_numbers_are_what_prometheus_reads(settings: Any) -> None:
@@ -153,6 +156,7 @@ def test_the_numbers_are_what_prometheus_reads(settings: Any) -> None:
     now = timezone.now()
     factories.pair(at=now)
     factories.organization("halden-new")
+    changing.frozen()
 
     text = asked("/metrics", REMOTE_ADDR="127.0.0.1").content.decode()
 
@@ -173,6 +177,15 @@ def test_the_numbers_are_what_prometheus_reads(settings: Any) -> None:
     assert found["hamr_portal_worker", "LIVE"] == 0
     assert ("hamr_portal_audit_anchor_age_seconds",) not in found
     assert found["hamr_portal_audit_in_doubt",] == 0
+    assert found["hamr_portal_changes_frozen",] == 1
+    assert 7190 < found["hamr_portal_freeze_left_seconds",] <= 7200
+
+
+def test_without_a_freeze_no_time_is_left_of_one() -> None:
+    text = asked("/metrics", REMOTE_ADDR="127.0.0.1").content.decode()
+
+    assert "hamr_portal_changes_frozen 0.0" in text
+    assert "\nhamr_portal_freeze_left_seconds" not in text
 
 
 def test_no_number_holds_a_key() -> None:

@@ -11,6 +11,8 @@ from allauth.mfa.models import Authenticator
 from playwright.sync_api import Page, expect
 
 from hamr_portal.domain.people import Role
+from hamr_portal.models import Person
+from hamr_portal.services import factors
 from tests.web.issuer import CLIENT_ID, CLIENT_SECRET, Issuer
 
 from .looking import troubles
@@ -79,8 +81,16 @@ def test_the_pages_of_factors_stand_at_each_width(page: Page, theme: str) -> Non
     page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
     add_key(page)
     found = look(page, "codes", theme)
-    pages = ["/accounts/2fa/", "/accounts/2fa/totp/activate/", "/accounts/2fa/webauthn/add/"]
+    pages = ["/accounts/2fa/totp/activate/"]  # once there is one, it is another page
+    for address in pages:
+        page.goto(address)
+        found += look(page, address, theme)
+    pages = ["/accounts/2fa/", "/accounts/2fa/webauthn/add/"]
     pages += ["/accounts/2fa/recovery-codes/generate/", "/accounts/2fa/recovery-codes/"]
+    key, mara = Authenticator.objects.get(type="webauthn"), Person.objects.get()
+    Authenticator.objects.create(user=mara, type="totp", data={"secret": factors.sealed("JBSWY3DPEHPK3PXP", mara)})
+    pages += [f"/accounts/2fa/webauthn/keys/{key.pk}/remove/", "/accounts/2fa/totp/deactivate/"]
+    pages += ["/accounts/2fa/reauthenticate/", "/accounts/2fa/webauthn/reauthenticate/"]
     for address in pages:
         page.goto(address)
         found += look(page, address, theme)

@@ -24,6 +24,7 @@ from hamr_portal.domain.changes import (
     skipped,
     step,
     usual_next,
+    usual_path,
     way_back,
 )
 from hamr_portal.domain.connections import HamrStatus
@@ -215,3 +216,18 @@ def test_there_is_no_usual_way_back_to_what_is_not_documented(before, after):
 @pytest.mark.parametrize("before", [*HamrStatus, None])
 def test_from_what_nobody_offers_there_is_no_usual_way_back(before):
     assert way_back(before, HamrStatus.UNSPECIFIED) == ()
+
+
+@pytest.mark.parametrize(
+    ("status", "path"),
+    [
+        (2, [(2, 3), (3, 4), (4, 5), (5, 2)]),
+        (4, [(4, 5), (5, 2), (2, 3), (3, 4)]),
+        (1, [(1, 2), (2, 3), (3, 4), (4, 5), (5, 2)]),
+        (0, []),
+        (99, []),
+        (None, []),
+    ],
+)
+def test_the_usual_path_goes_on_until_it_repeats(status, path):
+    assert usual_path(status) == path

@@ -27,6 +27,7 @@ from hamr_portal.domain.findings import (
     judge_pair,
 )
 from hamr_portal.domain.pairs import Column, Side
+from hamr_portal.domain.transit import PASSED_WITHIN, Transit
 
 NOW = datetime(2026, 11, 2, 3, 10, tzinfo=UTC)
 STALE_AFTER = timedelta(minutes=2)
@@ -728,3 +729,53 @@ def test_repeats_below_three_never_make_a_side_unreachable(primary, secondary):
     primary, secondary = (replace(side, repeats=min(side.repeats, few)) for side in (primary, secondary))
 
     assert not judged(primary, secondary).verdict.label.endswith("unreachable")
+
+
+# --- between two statuses for long ------------------------------------------------------------------------------
+
+LONG = Transit(NOW - PASSED_WITHIN, is_known=True)
+SHORT = Transit(NOW - PASSED_WITHIN / 2, is_known=True)
+
+
+def lingering(judgement: Judgement) -> list[tuple[str | None, datetime | None]]:
+    found = [each for each in judgement.findings if each.finding is Finding.LONG_BETWEEN]
+    return [(each.side.name if each.side is not None else None, each.since) for each in found]
+
+
+def between(side: Side, transit: Transit | None, status: HamrStatus = FAILOVER) -> Side:
+    return replace(side, status=status, transit=transit)
+
+
+def test_both_sides_that_are_between_for_long_are_said_once_since_the_earlier() -> None:
+    longer = Transit(LONG.since - timedelta(minutes=5), is_known=False)
+
+    judgement = judged(between(PRIMARY, LONG), between(SECONDARY, longer))
+
+    assert lingering(judgement) == [(None, longer.since)]
+    assert judgement.verdict is Verdict.FAILOVER_IN_PROGRESS
+
+
+def test_sides_that_are_between_in_two_ways_are_each_said() -> None:
+    judgement = judged(between(PRIMARY, LONG), between(SECONDARY, LONG, RECOVERY))
+
+    assert lingering(judgement) == [(PRIMARY.name, LONG.since), (SECONDARY.name, LONG.since)]
+
+
+def test_only_the_side_that_is_between_for_long_is_said() -> None:
+    assert lingering(judged(between(PRIMARY, SHORT), between(SECONDARY, LONG))) == [(SECONDARY.name, LONG.since)]
+    assert lingering(judged(between(PRIMARY, SHORT), between(SECONDARY, None))) == []
+
+
+def test_of_a_side_that_is_not_current_nothing_is_said() -> None:
+    dark = replace(between(PRIMARY, LONG), outcome=ReadOutcome.NO_ANSWER, repeats=UNREACHABLE_AFTER)
+
+    assert lingering(judged(dark, between(SECONDARY, SHORT))) == []
+
+
+def test_a_side_alone_is_said_too() -> None:
+    because = Finding.OTHER_SIDE_NOT_SAVED
+
+    judgement = judge_alone(between(PRIMARY, LONG), now=NOW, stale_after=STALE_AFTER, because=because)
+
+    assert lingering(judgement) == [(PRIMARY.name, LONG.since)]
+    assert judgement.verdict is Verdict.UNPAIRED

@@ -17,11 +17,18 @@ from hamr_portal.domain.changes import ChangeStatus
 from hamr_portal.hamr_client import HamrClient
 from hamr_portal.models import AuditEntry, Change, Organization
 from hamr_portal.services import connections as reads
-from hamr_portal.services import sending
 from hamr_portal.simulator import RecordedRequest, Simulator
 from tests.services.changing import connected
 
 from .browsers import Browser
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave the table of faults to CI, which plays it on both databases."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)
@@ -55,8 +62,7 @@ def _shared_database(transactional_db: None, tmp_path: Path) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _no_pause_before_a_retry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read again at once: the pauses are the client's own tests' subject."""
-    for module in (reads, sending):
-        monkeypatch.setattr(module, "client", _client)
+    monkeypatch.setattr(reads, "client", _client)
 
 
 @cache

@@ -131,8 +131,7 @@ def test_row_18_certificate_that_is_not_trusted_is_not_sent(
     trusting = ssl.create_default_context()
     trusted.configure_trust(trusting)
     client = HamrClient(connect_timeout=0.5, ssl_context=trusting, pause=lambda _seconds: None)
-    for module in (connections, sending):
-        monkeypatch.setattr(module, "client", lambda: client)
+    monkeypatch.setattr(connections, "client", lambda: client)
 
     def in_between(passed: Gate) -> None:
         passed.tls = server_context(stranger)

@@ -575,6 +575,7 @@ def test_any_bytes_hold_or_fail(client, credentials):
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_any_of_many_bytes_hold_or_fail(client, credentials):
     check_that_any_bytes_hold_or_fail(client, credentials, 2_500)
 

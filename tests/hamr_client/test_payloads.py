@@ -447,7 +447,9 @@ def test_any_body_is_read_truly_or_not_at_all(status, content_type, body):
     check_that_it_is_read_truly_or_not_at_all(status, content_type, body)
 
 
+@pytest.mark.longest
 @pytest.mark.slow
+@pytest.mark.thorough
 @settings(max_examples=10_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(STATUSES, TYPES, BODIES)
 def test_any_of_many_bodies_is_read_truly_or_not_at_all(status, content_type, body):

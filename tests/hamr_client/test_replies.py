@@ -144,6 +144,18 @@ def test_date_to_come_back_is_counted_from_now():
     assert 90 < raised(reply(429, Retry_After=soon)).retry_after <= 100
 
 
+@pytest.mark.parametrize("ahead", [-3600, 0, 95])
+def test_how_far_the_sites_clock_is_ahead_is_told_by_its_date(ahead):
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=ahead), usegmt=True)
+
+    assert ahead - 5 < reply(Date=date).skew <= ahead
+
+
+@pytest.mark.parametrize("headers", [{}, {"Date": "yesterday"}, {"Date": "Thu, 99 Foo 2026 99:99:99 GMT"}])
+def test_an_answer_without_a_date_says_nothing_of_the_clocks(headers):
+    assert reply(**headers).skew is None
+
+
 def test_only_a_rate_limit_says_when_to_come_back():
     assert raised(reply(503, Retry_After="20")).retry_after is None
 

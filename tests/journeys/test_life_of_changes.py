@@ -765,12 +765,14 @@ def _live_forked(*, runs: int, steps: int) -> Counter[str]:
     return cast.figures
 
 
+@pytest.mark.slow
 def test_the_iron_rules_hold_through_some_lives(cast: Cast):
     live(cast, runs=15, steps=20)
 
     assert cast.figures["lives"] >= 15
 
 
+@pytest.mark.longest
 @pytest.mark.slow
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="two processes, each with a database in memory")
 def test_the_iron_rules_hold_through_five_hundred_lives(cast: Cast, capsys: pytest.CaptureFixture[str]):
@@ -783,5 +785,5 @@ def test_the_iron_rules_hold_through_five_hundred_lives(cast: Cast, capsys: pyte
         took = time.perf_counter() - begun
         print(f"\nstate machine: {figures['lives']} runs of {STEPS} steps in {took:.0f} s\n  {told}")  # noqa: T201
     assert figures["lives"] >= LIVES
-    # A machine that sends little holds little: what it lived through has to be rich.
-    assert [each for each in HAS_TO_HAPPEN if not figures[f"change.{each}"]] == []
+    # A machine that sends little holds little: what it lived through has to be rich; few lives are not, by chance.
+    assert LIVES < 500 or [each for each in HAS_TO_HAPPEN if not figures[f"change.{each}"]] == []

@@ -358,8 +358,7 @@ def live_in(world: Callable[[], World], monkeypatch: pytest.MonkeyPatch, setting
     """Let the portal live in a world: its client, its threads, its clocks, and the points at which it may die."""
     settings.HAMR_DEADLINE = 8.0
     client = ModelClient(world)
-    for module in (connections, sending):
-        monkeypatch.setattr(module, "client", lambda: client)
+    monkeypatch.setattr(connections, "client", lambda: client)
     for module in (readings, workers):
         monkeypatch.setattr(module, "ThreadPoolExecutor", Here)
     for module in (changes, sending):

@@ -18,7 +18,7 @@ from hamr_portal.domain.connections import HamrStatus
 from hamr_portal.domain.evidence import Agreement, Asked
 from hamr_portal.domain.people import Role
 from hamr_portal.domain.previews import Check, Noticed
-from hamr_portal.models import Change, LogLine, Organization, Pair, Person, SkipNotice
+from hamr_portal.models import Change, Freeze, LogLine, Organization, Pair, Person, SkipNotice
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -399,6 +399,22 @@ def test_a_line_without_a_reading_has_no_view():
     assert str(line) == f"{made.pk} at {AT}: MOVED SEND"
 
 
+def test_a_change_that_broke_a_freeze_says_why():
+    freeze = Freeze.objects.create(reason="x", begun_at=AT, begun_by="x", ends_at=AT + timedelta(hours=1))
+    made = change("VERIFIED", broke_freeze=freeze, break_reason="The region is dark")
+
+    refused(made, "change_says_why_it_broke_a_freeze", break_reason="")
+
+
+def test_a_freeze_ends_after_it_began():
+    with pytest.raises(IntegrityError, match="freeze_ends_after_it_began"), transaction.atomic():
+        Freeze.objects.create(reason="x", begun_at=AT, begun_by="x", ends_at=AT)
+
+
+def test_a_freeze_is_known_by_its_number():
+    assert str(Freeze(pk=7)) == "freeze 7"
+
+
 def test_a_notice_says_who_and_about_what():
     made, person = change("VERIFIED"), factories.person(Role.APPROVER)
 
@@ -414,7 +430,7 @@ def test_every_constraint_is_in_the_database():
 
     named = {each.name for each in Change._meta.constraints}
     assert named == {name for name in found if name.startswith("change_")} - {"change_newest", "change_in_status"}
-    assert len(named) == 7
+    assert len(named) == 8
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from hamr_portal.domain.audit import Actor
 from hamr_portal.domain.changes import Move
 from hamr_portal.domain.connections import HamrStatus
 from hamr_portal.domain.people import Role
-from hamr_portal.models import Change, LogLine, Organization, Person
+from hamr_portal.models import Change, Freeze, LogLine, Organization, Person
 from hamr_portal.models.changes import NEVER_SENT
-from hamr_portal.services import changes, readings
+from hamr_portal.services import changes, freezes, readings
 from hamr_portal.services.conditions import Words
 from hamr_portal.services.previews import Link
 from hamr_portal.simulator import Simulator
@@ -128,6 +128,12 @@ def waiting(organization: Organization, target: HamrStatus = HamrStatus.FAILOVER
     """Give a change that waits for a second person; the organization is one that asks for that."""
     Organization.objects.filter(pk=organization.pk).update(requires_approval=True)
     return changed(organization, target, by)
+
+
+def frozen(*, hours: float = 2, by: Actor | None = None) -> Freeze:
+    """Freeze changes, as an admin does."""
+    ends_at = timezone.now() + timedelta(hours=hours)
+    return freezes.begin(reason="Quarter end", ends_at=ends_at, by=by or admin())
 
 
 def fresh(change: Change) -> Change:

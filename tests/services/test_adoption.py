@@ -142,6 +142,20 @@ def test_it_takes_a_ring(settings: Settings) -> None:
     assert "chain.restored" not in events()
 
 
+def test_it_takes_a_ring_for_what_was_found_with_one_as_well(settings: Settings) -> None:
+    write(3)
+    edit(2, reason="another")
+    look()
+    by, seen = admin(), shown()
+    settings.KEY_RING_FILE.unlink()
+
+    with pytest.raises(audit.CannotSign):
+        adoption.adopt(by=by, reason=REASON, seen=seen)
+
+    assert shown() == seen
+    assert "chain.restored" not in events()
+
+
 def test_nobody_answers_for_what_they_have_not_seen() -> None:
     write(5)
     guards.lift(connection)

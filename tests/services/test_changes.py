@@ -14,12 +14,14 @@ from pytest_django.fixtures import Settings
 from hamr_portal.domain.audit import Event
 from hamr_portal.domain.changes import APPROVAL_LASTS, Again, ChangeStatus, Move
 from hamr_portal.domain.connections import HamrStatus
+from hamr_portal.domain.news import Kind
 from hamr_portal.domain.people import Role
-from hamr_portal.models import AuditEntry, Change, LogLine, LogStanding, Organization, Person, SkipNotice
+from hamr_portal.models import AuditEntry, Change, LogLine, LogStanding, News, Organization, Person, SkipNotice
 from hamr_portal.services import (
     audit,
     changes,
     conditions,
+    notifications,
     organizations,
     previews,
     readings,
@@ -915,6 +917,19 @@ def test_skipping_approval_sends_for_a_reason_and_leaves_a_note_for_everybody_wh
     }
     (entry,) = entries(Event.APPROVAL_SKIPPED)
     assert entry.reason == " nobody\N{REPLACEMENT CHARACTER} answers "
+
+
+def test_the_news_of_a_skipped_approval_asks_of_no_reader_what_only_some_can_do(simulator: Simulator):
+    acme, _ = changing.connected(simulator)
+    change = waiting(acme, by=changing.admin())
+
+    changes.skip_approval(change, by=changing.admin(), typed_name="acme", reason="nobody answers")
+
+    _, lines = notifications.words_of(News.objects.get(kind=Kind.BREAK_GLASS), now=timezone.now())
+    assert not SkipNotice.objects.exists()
+    assert "Nobody approved it: nobody answers" in lines
+    assert "Next: ask admin what could not wait." in " ".join(lines)
+    assert "Where a page of the portal tells you of it, say there that you saw it." in " ".join(lines)
 
 
 def test_an_admin_who_skips_approval_is_not_told_of_it(simulator: Simulator):

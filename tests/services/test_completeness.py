@@ -33,7 +33,15 @@ ON_RECORD = {
     "audit.append",
     "changes.prepare",
     "changes.see_skip",
+    "drivers.offer",
+    "drivers.take",
     "changes._tell_the_skipped",  # in the transaction of the move that skips them
+    "drills.begin",
+    "drills._sides",  # in the transaction that begins the drill
+    "drills.turn",
+    "drills._ended",
+    "freezes.begin",
+    "freezes.end",
     "integrity._alarm",
     "keys._swap_keys",  # in the transaction of the rotation that seals them anew
     "keys._swap_secrets",  # and in that one too
@@ -56,12 +64,16 @@ ON_RECORD = {
     "people.disable",
     "people.enable",
     "people.reset_factors",
-    "announcements.announce",  # in the transaction of what was done
+    "announcements.notice",  # in the transaction of what was done
     "announcements.see",
+    "notifications.queue",  # in the transaction of what it tells of; of what was only seen there is an observation
     "tokens.add_token",
     "tokens.revoke",
     "readings.store",  # what is news has an entry; that the same was seen again has none
     "readings._pin",
+    "run_sheets._write",  # in the transaction of `save`
+    "run_sheets.start",  # in the transaction of the move that starts its change
+    "run_sheets.tick",
     "sessions._end",  # those that were open; the rows of those that were over are swept out
     "sso.link",
     "verification._record",
@@ -73,13 +85,22 @@ NOT_ON_RECORD = {
     "connections._lease": "who reads an organization now",
     "connections.read_anew": "when an organization is read next",
     "integrity._keep": "how far the record was verified: it says itself what it is worth",
+    "notifications._give_up": "how telling fared: the page of news has it",
+    "notifications._lease": "who tells it now",
+    "notifications.settle": "how telling fared: the page of news has it",
+    "notifications.sweep": "what was told a month ago",
     "readings._read_other_sides_again": "when an organization is read next",
+    "lapses._goes_on": "when nobody read an organization, told by what was read before and after",
     "reconciliation.take_due": "when a change is read next",
     "reconciliation._keep_waiting": "how often a change was read without news",
     "reconciliation._tell_again": "how often a change was read without news",
     "tokens._note_use": "when a token was last used, to the hour",
+    "sessions.end_sessions": "that sign-ins which wait for a second factor count no more; open sessions have an entry",
     "sessions.signed_in": "sessions that nobody could go on with any more",
     "tallies.SharedCache": "how often somebody failed lately; what came of it has entries",
+    "watch.look": "which verdicts people were called for",
+    "watch._weigh": "which verdicts people were called for",
+    "watch._took": "which verdicts people were called for",
     "workers._Work": "that a worker lives, and that it ended",
 }
 

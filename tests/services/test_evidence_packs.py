@@ -9,8 +9,10 @@ from django.db import connection, transaction
 
 from hamr_portal.domain.audit import Event
 from hamr_portal.domain.changes import ChangeStatus
-from hamr_portal.models import AuditEntry, Change, Organization, Pair, guards
-from hamr_portal.services import audit, changes, evidence_packs, integrity
+from hamr_portal.domain.people import Role
+from hamr_portal.domain.run_sheets import PROPOSED
+from hamr_portal.models import AuditEntry, Change, Organization, Pair, Person, SheetCopy, Tick, guards
+from hamr_portal.services import audit, changes, drivers, evidence_packs, integrity, run_sheets
 from hamr_portal.services.evidence_packs import Pack, Scope, TooMuch
 from hamr_portal.services.refusals import Incomplete
 from hamr_portal.simulator import Simulator
@@ -66,6 +68,16 @@ def test_the_pack_of_a_change_rests_on_every_entry_of_it_and_no_other(simulator:
     assert [entry.seq for entry in pack.entries] == sorted(entry.seq for entry in pack.entries)
     assert pack.changes[0].receipt is not None
     assert pack.changes[0].receipt.event == Event.CHANGE_VERIFIED
+
+
+def test_a_change_is_told_with_the_name_that_the_organization_had_then(simulator: Simulator) -> None:
+    primary, _ = changing.connected(simulator)
+    change = changing.changed(primary)
+    Organization.objects.filter(pk=primary.pk).update(name="renamed")
+
+    told = of(change).changes[0]
+
+    assert (told.named, told.story.change.organization.name) == (changing.NAME, "renamed")
 
 
 # --- every kind of end ------------------------------------------------------------------------------------------
@@ -398,3 +410,91 @@ def test_a_change_whose_record_is_gone_still_has_its_story(simulator: Simulator)
 
     assert pack.entries == ()
     assert pack.changes[0].story.change == change
+
+
+# --- the run sheet and who drives -------------------------------------------------------------------------------
+
+
+def ticked(simulator: Simulator) -> Change:
+    """A change of which the first step was ticked, and the second one ticked and taken back."""
+    primary, _ = changing.connected(simulator)
+    assert primary.pair is not None
+    run_sheets.save(primary.pair, PROPOSED, version=0, by=changing.operator())
+    change = changing.changed(primary)
+    for place, number, role in ((1, 1, Role.OPERATOR), (2, 1, Role.OPERATOR), (2, 2, Role.APPROVER)):
+        run_sheets.tick(change, place, number=number, by=changing.actor(role))
+    return change
+
+
+def test_the_run_sheet_is_in_the_pack_with_its_ticks_as_they_were_signed(simulator: Simulator) -> None:
+    (told,) = of(ticked(simulator)).changes
+
+    one, two, *rest = told.run_sheet
+    assert (one.step.what, one.is_done, two.is_done) == (PROPOSED[0].what, True, False)
+    assert [tick.by for tick in two.ticks] == ["operator@halden.example", "approver@halden.example"]
+    assert rest
+    assert not any(line.ticks for line in rest)
+    assert told.differs == []
+
+
+def test_a_change_without_a_run_sheet_has_none_in_the_pack(simulator: Simulator) -> None:
+    primary, _ = changing.connected(simulator)
+
+    (told,) = of(changing.changed(primary)).changes
+
+    assert told.run_sheet == ()
+    assert told.differs == []
+
+
+@pytest.mark.parametrize("edit", ["a tick", "who ticked", "a step", "the whole sheet"])
+def test_a_run_sheet_that_was_edited_in_the_database_stands_as_it_was_signed(edit: str, simulator: Simulator) -> None:
+    change = ticked(simulator)
+    if edit == "a tick":
+        Tick.objects.filter(step=1).delete()
+    elif edit == "who ticked":
+        Tick.objects.filter(step=1).update(by="other@halden.example")
+    elif edit == "a step":
+        SheetCopy.objects.update(steps_json=json.dumps([{"what": "Nothing to do"}]))
+    else:
+        Tick.objects.all().delete()
+        SheetCopy.objects.all().delete()
+
+    (told,) = of(change).changes
+
+    assert told.differs == ["run sheet"]
+    assert told.run_sheet[0].step.what == PROPOSED[0].what
+    assert [tick.by for tick in told.run_sheet[0].ticks] == ["operator@halden.example"]
+
+
+def test_a_sheet_that_nobody_started_is_told_of(simulator: Simulator) -> None:
+    primary, _ = changing.connected(simulator)
+    change = changing.changed(primary)
+    SheetCopy.objects.create(change=change, version=1, steps_json=json.dumps([{"what": "Made up"}]))
+
+    (told,) = of(change).changes
+
+    assert told.differs == ["run sheet"]
+    assert told.run_sheet == ()
+
+
+def test_who_drove_is_told_by_the_record(simulator: Simulator) -> None:
+    change = ticked(simulator)
+    drivers.take(change, seen=change.author_id, by=changing.admin(), reason="operator does not answer")
+
+    (told,) = of(change).changes
+
+    assert told.differs == []
+    assert told.story.change.driven_by.email == changing.admin().name
+    assert Event.DRIVER_TAKEN_OVER in [entry.event for entry in told.decisions]
+
+
+@pytest.mark.parametrize("was_taken", [True, False])
+def test_a_driver_that_was_put_in_by_hand_is_told_of(was_taken: bool, simulator: Simulator) -> None:
+    change = ticked(simulator)
+    if was_taken:
+        drivers.take(change, seen=change.author_id, by=changing.admin(), reason="operator does not answer")
+    Change.objects.update(driver=Person.objects.get(email=changing.approver().name))
+
+    (told,) = of(change).changes
+
+    assert told.differs == ["who drives it"]

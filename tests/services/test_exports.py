@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import time_machine
 from django.conf import settings
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, OperationalError, connection, transaction
 from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -234,6 +234,28 @@ def test_another_format_is_refused_and_not_recorded():
 def test_an_empty_export_says_so():
     assert [json.loads(line)["entries"] for line in exported()] == [0]
     assert len(exported(Filters(organization="nobody"), "csv")) == 1
+
+
+def test_the_keys_that_verify_an_export_leave_as_the_verifier_takes_them_and_that_is_on_the_record():
+    record()
+
+    given = exports.verifying_keys(by=factories.ADMIN)
+
+    as_taken = {name: bytes.fromhex(key) for name, key in given.items()}
+    assert walk(entries_in(exported())[:1], as_taken).broken is None
+    entry = AuditEntry.objects.get(event=Event.LOG_KEYS_GIVEN)
+    assert json.loads(entry.data) == {"keys": sorted(given)}
+    assert not any(key in entry.data for key in given.values())
+
+
+def test_no_key_leaves_where_that_cannot_be_recorded():
+    def refuses(execute: Any, sql: str, *rest: Any) -> Any:
+        if sql.startswith("INSERT"):
+            raise OperationalError("attempt to write a readonly database")
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(refuses), pytest.raises(DatabaseError):
+        exports.verifying_keys(by=factories.ADMIN)
 
 
 # --- CSV --------------------------------------------------------------------------------------------------------

@@ -484,6 +484,18 @@ def test_another_break_is_alarmed_before_it_among_it_and_after_it(seq: int) -> N
     assert alarms() == ["BROKEN", "BROKEN"]
 
 
+def test_guards_that_a_migration_put_back_raise_the_alarm_once() -> None:
+    write(2)
+
+    for _ in range(2):
+        integrity.guards_were_away(["audit_guard_update", "audit_guard_delete"])
+
+    detail = "guards of the audit log were missing before a migration: audit_guard_update, audit_guard_delete"
+    assert told() == (Trouble.GUARDS_MISSING, detail)
+    (entry,) = entries(Event.LOG_ALARM)
+    assert (entry.actor, entry.outcome, entry.data) == ("migrate", "GUARDS_MISSING", {"detail": detail})
+
+
 def test_what_more_is_wrong_than_was_adopted_is_named() -> None:
     write(9)
     edit(4, reason="another")

@@ -78,3 +78,13 @@ def test_the_workers_pulse() -> None:
 
     assert (none.worker.pulse, none.worker_ago) == (Pulse.STOPPED, None)
     assert (found.worker.pulse, found.worker_ago) == (Pulse.LIVE, 4.0)
+
+
+def test_how_long_a_freeze_still_holds() -> None:
+    now = timezone.now()
+    freeze = changing.frozen()
+
+    during, after = metrics.measured(now=freeze.ends_at - timedelta(seconds=9)), metrics.measured(now=freeze.ends_at)
+
+    assert metrics.measured(now=now).freeze_left is not None
+    assert (during.freeze_left, after.freeze_left) == (9.0, None)

@@ -385,6 +385,20 @@ def test_pinning_anew_drops_the_view_and_the_pair_and_keeps_history(acme: Simula
     assert (edited.data["before"]["uuid"], edited.data["after"]["uuid"]) == (acme.uuid, other.uuid)
 
 
+def test_pinning_one_anew_that_is_in_no_pair_drops_its_view_alone(acme: SimulatedOrganization, simulator: Simulator):
+    saved = factories.simulated(acme)
+    read(saved)
+    other = simulator.add_organization("other", "us1")
+
+    organizations.edit(
+        saved, kept(saved, credentials=keys_of(other)), by=factories.ADMIN, pin_anew=True, reason="moved"
+    )
+
+    row = Organization.objects.select_related("snapshot").get()
+    assert (row.uuid, row.snapshot.outcome) == (UUID(other.uuid), "")
+    assert entries(Event.PAIR_PARTED) == []
+
+
 def test_keys_of_another_than_was_pinned_meanwhile_are_refused(acme: SimulatedOrganization, simulator: Simulator):
     factories.simulated(acme)
     Organization.objects.update(uuid=None)

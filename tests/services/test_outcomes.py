@@ -78,6 +78,13 @@ def test_the_result_is_what_came_of_the_request_and_not_of_reading_it_back(chang
     assert not story.arrived_late
 
 
+def test_what_is_read_after_the_last_move_is_no_move(change: Change, sides: tuple[Organization, Organization]) -> None:
+    lost = moved(change, Move.LOSE)
+    answered(change, What.READ_BACK, sides[0], 2)
+
+    assert outcomes.story(change).move == lost
+
+
 def test_nobody_says_when_it_may_be_sent_again_where_the_answer_did_not(change: Change) -> None:
     moved(change, Move.REJECT)
 

@@ -11,11 +11,12 @@ from django.utils import timezone
 from hamr_portal.domain.changes import ChangeStatus
 from hamr_portal.domain.connections import ReadOutcome
 from hamr_portal.models import Organization, Snapshot
-from hamr_portal.services import overview, pulse
+from hamr_portal.services import freezes, overview
 from hamr_portal.services.overview import Filters
 from hamr_portal.services.overview_json import as_json
 from tests import factories
 from tests.open_changes import AUTHOR, opened
+from tests.services import changing
 
 pytestmark = pytest.mark.django_db
 NOW = timezone.now()
@@ -23,7 +24,7 @@ NOW = timezone.now()
 
 def shown(**filters: Any) -> dict[str, Any]:
     everything = overview.overview(now=NOW, filters=Filters(**filters))
-    read_back: dict[str, Any] = json.loads(json.dumps(as_json(everything, pulse.state(now=NOW))))
+    read_back: dict[str, Any] = json.loads(json.dumps(as_json(everything, *freezes.beside_workers(now=NOW))))
     return read_back
 
 
@@ -101,6 +102,20 @@ def test_a_view_that_is_not_of_the_present_says_so_and_why():
     side = row["primary"]
     assert (side["current"], side["status"]) == (False, "PASSIVE")
     assert (side["last_read"], side["reads_in_a_row"], side["reason"]) == ("NO_ANSWER", 24, "refused")
+
+
+def test_a_freeze_is_told_with_who_why_and_until_when():
+    assert shown()["freeze"] is None
+    freeze = changing.frozen()
+
+    document = shown()
+
+    assert document["freeze"] == {
+        "reason": "Quarter end",
+        "begun_at": freeze.begun_at.isoformat(),
+        "begun_by": "admin@halden.example",
+        "ends_at": freeze.ends_at.isoformat(),
+    }
 
 
 def test_only_the_shown_rows_are_listed():

@@ -1,19 +1,22 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
+import time_machine
 from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
 from django.contrib.sessions.models import Session
 from django.core.exceptions import ValidationError
+from django.db import IntegrityError
 from django.utils import timezone
 
 from hamr_portal.domain.audit import Actor, Event
 from hamr_portal.domain.people import Action, Role
-from hamr_portal.models import Change, Person, PersonNotice
-from hamr_portal.services import changes, people
+from hamr_portal.models import AuditEntry, Change, Person, PersonNotice
+from hamr_portal.services import audit, changes, people, rooms, sessions
 from hamr_portal.services import refusals as refused
 from hamr_portal.services.people import (
     AlreadyMoved,
@@ -26,6 +29,7 @@ from hamr_portal.services.people import (
     entitled,
     record_denied,
 )
+from hamr_portal.services.rooms import AT_MOST, PER, SAME_FOR
 from hamr_portal.simulator import Simulator
 from tests import factories
 
@@ -37,6 +41,13 @@ pytestmark = pytest.mark.django_db
 PASSWORD = "battery staple 4711"
 
 
+@pytest.fixture(autouse=True)
+def _nothing_left_out_before() -> Iterator[None]:
+    rooms.left_out.take()
+    yield
+    rooms.left_out.take()
+
+
 def test_a_person_is_added_with_a_role_and_an_entry_without_the_password():
     person = add_person(" Anna@Halden.Example ", Role.OPERATOR, PASSWORD, by=factories.SHELL)
 
@@ -46,6 +57,18 @@ def test_a_person_is_added_with_a_role_and_an_entry_without_the_password():
     (entry,) = entries()
     assert (entry.event, entry.data) == (Event.PERSON_ADDED, {"email": "anna@halden.example", "role": "OPERATOR"})
     assert PASSWORD not in whole_database()
+
+
+def test_what_the_record_does_not_take_is_no_person_who_is_here_already(monkeypatch: pytest.MonkeyPatch):
+    def refuses(*_: object, **__: object) -> None:
+        raise IntegrityError("an entry of this number is there")
+
+    monkeypatch.setattr(audit, "append", refuses)
+
+    with pytest.raises(IntegrityError, match="of this number"):
+        add_person("anna@halden.example", Role.OPERATOR, PASSWORD, by=factories.SHELL)
+
+    assert not Person.objects.exists()
 
 
 def test_somebody_who_is_here_already_stays_with_the_role_they_have():
@@ -103,6 +126,69 @@ def test_somebody_who_is_not_allowed_is_on_the_record():
         *(Event.ACCESS_DENIED, changing.approver().name),
         "CHANGE_STATUS",
     )
+
+
+def deny(page: str = "/people/", by: Actor | None = None) -> None:
+    record_denied(by or changing.approver(), Action.MANAGE_PEOPLE, page=page)
+
+
+def pages() -> list[str]:
+    return [entry.data["page"] for entry in entries(Event.ACCESS_DENIED)]
+
+
+def test_three_hundred_denied_attempts_of_one_person_make_few_entries_and_are_all_counted():
+    with time_machine.travel(timezone.now(), tick=False) as clock:
+        for number in range(300):
+            deny(f"/people/{number}/role/")
+        clock.shift(PER)
+        deny("/people/")
+
+    assert len(pages()) == AT_MOST + 1
+    *_, last, after = entries(Event.ACCESS_DENIED)
+    assert last.data["further"] == "counted, not listed"
+    assert after.data["not_recorded"] == {f"authz.denied {changing.approver().name}": 300 - AT_MOST}
+
+
+def test_denied_attempts_of_one_person_leave_room_for_those_of_another():
+    for number in range(AT_MOST + 1):
+        deny(f"/people/{number}/role/")
+
+    deny("/tokens/", changing.operator())
+
+    assert pages()[-1] == "/tokens/"
+
+
+def test_the_same_page_is_told_once_in_a_while_and_each_other_page_at_once():
+    with time_machine.travel(timezone.now(), tick=False) as clock:
+        for _ in range(5):
+            deny("/people/")
+        deny("/tokens/")
+        clock.shift(SAME_FOR)
+        deny("/people/")
+
+    assert pages() == ["/people/", "/tokens/", "/people/"]
+    assert entries(Event.ACCESS_DENIED)[1].data["not_recorded"] == {f"authz.denied {changing.approver().name}": 4}
+
+
+def test_an_entry_that_somebody_spoilt_silences_nothing(monkeypatch: pytest.MonkeyPatch):
+    for data in ("[", "[]"):
+        with monkeypatch.context() as spoilt:
+            spoilt.setattr(audit, "canonical", lambda _, data=data: data)
+            deny()
+
+    deny()
+
+    assert AuditEntry.objects.filter(event=Event.ACCESS_DENIED).count() == 3
+
+
+def test_refusals_of_the_service_share_the_room_of_their_person():
+    by, mara = changing.operator(), factories.person(email="mara@halden.example")
+
+    for _ in range(AT_MOST + 3):
+        with pytest.raises(NotAllowed):
+            people.disable(mara, by=by)
+
+    assert len(entries(Event.ACCESS_DENIED)) == AT_MOST
 
 
 # --- a first password -------------------------------------------------------------------------------------------
@@ -205,6 +291,29 @@ def test_a_password_from_the_shell_is_no_given_one_and_is_told():
     assert told() == {"admin@halden.example", "mara@halden.example"}
 
 
+@pytest.mark.parametrize("password", ["", "short", "password1234", "mara@halden.example"])
+def test_a_weak_password_does_not_take_the_place_of_another(password: str):
+    factories.person(email="mara@halden.example")
+    before = everybody()
+
+    with pytest.raises(ValidationError):
+        people.set_password("mara@halden.example", password, by=factories.SHELL)
+
+    assert everybody() == before
+    assert entries() == []
+
+
+def test_nobody_gets_a_password_by_an_address_that_is_not_here():
+    factories.person(email="mara@halden.example")
+    before = everybody()
+
+    with pytest.raises(NobodyThere):
+        people.set_password("anna@halden.example", PASSWORD, by=factories.SHELL)
+
+    assert everybody() == before
+    assert entries() == []
+
+
 # --- what is done to somebody -----------------------------------------------------------------------------------
 
 
@@ -299,6 +408,16 @@ def test_nothing_is_ended_where_nobody_is_signed_in():
 
     with pytest.raises(AlreadyMoved, match="signed in nowhere"):
         people.end_sessions(mara, by=by)
+
+
+def test_a_sign_in_that_waits_ends_where_nobody_is_signed_in():
+    by, mara = changing.admin(), factories.person(email="mara@halden.example")
+    before = sessions.standing(mara)
+
+    with pytest.raises(AlreadyMoved):
+        people.end_sessions(mara, by=by)
+
+    assert sessions.standing(Person.objects.get(pk=mara.pk)) != before
 
 
 # --- nobody to themself, and never the last one ------------------------------------------------------------------

@@ -18,6 +18,7 @@ from hamr_portal.models.changes import ChangeQuerySet
 from hamr_portal.services import changes, connections, organizations, readings, reconciliation, spool
 from hamr_portal.services.connections import Result
 from hamr_portal.services.moves import move
+from hamr_portal.services.readings import ReadNow
 from hamr_portal.services.refusals import SidesChanged
 from hamr_portal.simulator import ACTIVE, FAILOVER, ONBOARDING, PASSIVE, Simulator
 from tests import factories
@@ -666,6 +667,18 @@ def test_reconciling_never_sends(simulator: Simulator, lost: Change, clock: time
     hear(lost.organization)
 
     assert len(simulator.posts) == 1
+
+
+def test_what_a_person_asks_to_be_read_now_counts_for_the_change_as_often_as_they_may_ask(
+    simulator: Simulator, lost: Change, clock: time_machine.Traveller
+):
+    before = answers(lost)
+    clock.shift(readings.READ_NOW_EVERY + timedelta(seconds=1))
+
+    asked = [reconciliation.read_now(fresh(lost), by=factories.ADMIN) for _ in range(2)]
+
+    assert asked == [ReadNow.READ, ReadNow.JUST_READ]
+    assert sum(times for _, times, _ in answers(lost)) == sum(times for _, times, _ in before) + 2
 
 
 # --- what is read now -------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from hamr_portal.domain.audit import Event
 from hamr_portal.domain.changes import Again
 from hamr_portal.domain.previews import Check, Noticed
 from hamr_portal.models import AuditEntry, Organization
-from hamr_portal.services import audit
+from hamr_portal.services import audit, rooms
 from hamr_portal.services.moves import AlreadyMoved
 from hamr_portal.services.refusals import (
     Blocked,
@@ -25,6 +25,7 @@ from hamr_portal.services.refusals import (
     SidesChanged,
     on_record,
 )
+from hamr_portal.services.rooms import AT_MOST
 from tests import factories
 
 from . import changing
@@ -135,3 +136,14 @@ def test_a_refusal_that_cannot_be_recorded_is_still_a_refusal(
         "CRITICAL",
         "audit.write_failed: change.refused_busy: OperationalError",
     )
+
+
+def test_what_one_person_is_not_allowed_is_told_so_often_an_hour_and_other_refusals_each_time(acme: Organization):
+    for refused in (NotAllowed("Needs: admin."), Busy(None)):
+        for _ in range(AT_MOST + 2):
+            with pytest.raises(Refused), on_record(changing.operator(), acme):
+                raise refused
+
+    assert len(entries(Event.ACCESS_DENIED)) == AT_MOST
+    assert len(entries(Event.CHANGE_BUSY)) == AT_MOST + 2
+    assert rooms.left_out.take() == {f"authz.denied {changing.operator().name}": 2}

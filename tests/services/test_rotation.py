@@ -14,7 +14,7 @@ from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.db import DatabaseError
 
-from hamr_portal.crypto import KeyRing, SealBroken, load_ring, replace_ring
+from hamr_portal.crypto import KeyRing, KeyRingUnusable, SealBroken, load_ring, replace_ring
 from hamr_portal.domain.audit import Event
 from hamr_portal.domain.chain import walk
 from hamr_portal.domain.organizations import Secret
@@ -354,6 +354,18 @@ def test_a_ring_that_cannot_be_replaced_is_kept_whole(monkeypatch: pytest.Monkey
 
     assert settings.KEY_RING_FILE.read_bytes() == before
     assert [file.name for file in settings.KEY_RING_FILE.parent.glob("keyring*")] == ["keyring"]
+
+
+def test_without_a_ring_nothing_is_rotated() -> None:
+    factories.organization("one")
+    before = sealed_under()
+    settings.KEY_RING_FILE.unlink()
+
+    with pytest.raises(KeyRingUnusable):
+        rotation.rotate(by=BY)
+
+    assert sealed_under() == before
+    assert told() == []
 
 
 def test_a_ring_behind_a_link_is_replaced_where_it_lies() -> None:

@@ -11,6 +11,7 @@ from itertools import count
 
 import pytest
 import time_machine
+from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib.sessions.backends.db import SessionStore
@@ -20,29 +21,33 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from hamr_portal.domain.audit import Actor, Event
+from hamr_portal.domain.people import Role
 from hamr_portal.models import AuditEntry, Person
-from hamr_portal.services import audit, sessions
-from hamr_portal.services.sessions import AT_MOST, PER, SAME_FOR, Failure
+from hamr_portal.services import audit, rooms, sessions
+from hamr_portal.services.rooms import AT_MOST, PER, SAME_FOR
+from hamr_portal.services.sessions import Failure
 from tests import factories
 
 from .conftest import InParallel
 
 NOW = datetime.fromisoformat("2026-03-15T03:06:32+00:00")
+MISMATCH = "session.sign_in_failed MISMATCH"
+"""As failures are counted that are left out."""
 
 
 @pytest.fixture(autouse=True)
 def _nothing_left_out_before() -> Iterator[None]:
-    sessions.left_out.take()
+    rooms.left_out.take()
     yield
-    sessions.left_out.take()
+    rooms.left_out.take()
 
 
 def visitor(name: str = "mara@halden.example", address: str = "192.0.2.7") -> Actor:
     return Actor(kind="visitor", name=name, address=address, agent="Firefox", request_id="e-1")
 
 
-def fail(by: Actor | None = None) -> None:
-    sessions.failed(by=by or visitor(), why=Failure.MISMATCH)
+def fail(by: Actor | None = None, why: Failure = Failure.MISMATCH) -> None:
+    sessions.failed(by=by or visitor(), why=why)
 
 
 def told(event: Event = Event.SIGN_IN_FAILED) -> list[AuditEntry]:
@@ -78,7 +83,8 @@ def test_a_failure_is_told_with_what_was_typed_and_from_where():
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    ("event", "attempt"), [(Event.SIGN_IN_FAILED, fail), (Event.LOCKED_OUT, lambda by: sessions.locked_out(by=by))]
+    ("event", "attempt"),
+    [(Event.SIGN_IN_FAILED, fail), (Event.LOCKED_OUT, lambda by: sessions.locked_out(by=by, why=Failure.MISMATCH))],
 )
 def test_the_same_address_at_the_same_account_is_told_once_in_a_while_with_how_often(event, attempt):
     with time_machine.travel(NOW, tick=False) as clock:
@@ -88,7 +94,7 @@ def test_the_same_address_at_the_same_account_is_told_once_in_a_while_with_how_o
         attempt(visitor())
 
     first, second = told(event)
-    assert (not_recorded(first), not_recorded(second)) == ({}, {str(event): 99})
+    assert (not_recorded(first), not_recorded(second)) == ({}, {f"{event} MISMATCH": 99})
 
 
 @pytest.mark.django_db
@@ -119,7 +125,7 @@ def test_ten_thousand_failures_from_as_many_addresses_make_few_entries_and_are_a
 
     entries = told()
     assert len(entries) == AT_MOST + 1
-    assert not_recorded(entries[-1]) == {Event.SIGN_IN_FAILED: 10_000 - AT_MOST}
+    assert not_recorded(entries[-1]) == {MISMATCH: 10_000 - AT_MOST}
 
 
 @pytest.mark.django_db
@@ -141,10 +147,43 @@ def test_a_flood_of_failures_leaves_room_for_lock_outs():
     for number in range(AT_MOST + 5):
         fail(visitor(f"{number}@halden.example"))
 
-    sessions.locked_out(by=visitor())
+    sessions.locked_out(by=visitor(), why=Failure.MISMATCH)
 
     (entry,) = told(Event.LOCKED_OUT)
-    assert not_recorded(entry) == {Event.SIGN_IN_FAILED: 5}
+    assert not_recorded(entry) == {MISMATCH: 5}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("why", [each for each in Failure if each is not Failure.NOBODY])
+def test_noise_of_one_kind_hides_none_of_another(why: Failure):
+    for number in range(AT_MOST + 5):
+        fail(visitor(f"{number}@halden.example"), Failure.NOBODY)
+        sessions.locked_out(by=visitor(f"{number}@halden.example"), why=Failure.NOBODY)
+
+    fail(why=why)
+    sessions.locked_out(by=visitor(), why=why)
+
+    failed, locked = told()[-1], told(Event.LOCKED_OUT)[-1]
+    assert (failed.outcome, failed.actor_name) == (why, "mara@halden.example")
+    assert (locked.outcome, locked.actor_name) == (why, "mara@halden.example")
+    assert not_recorded(failed) == {"session.sign_in_failed NOBODY": 5, "session.locked_out NOBODY": 5}
+
+
+@pytest.mark.django_db
+def test_the_last_entry_that_there_is_room_for_says_that_further_ones_are_counted():
+    for number in range(AT_MOST + 1):
+        fail(visitor(f"{number}@halden.example"))
+
+    said = [json.loads(entry.data).get("further") for entry in told()]
+    assert said == [None] * (AT_MOST - 1) + ["counted, not listed"]
+
+
+@pytest.mark.django_db
+def test_an_address_of_nobody_is_told_from_a_wrong_password():
+    factories.person(email="mara@halden.example")
+
+    assert sessions.mismatched("Mara@halden.example") is Failure.MISMATCH
+    assert sessions.mismatched("nobody@halden.example") is Failure.NOBODY
 
 
 @pytest.mark.django_db
@@ -162,8 +201,8 @@ def test_eight_failures_at_once_make_one_entry_and_are_all_counted(in_parallel: 
 
     (entry,) = told()
     # One that was left out first may be told by the entry itself.
-    counted = Counter(not_recorded(entry)) + Counter(sessions.left_out.take())
-    assert counted == {Event.SIGN_IN_FAILED: 7}
+    counted = Counter(not_recorded(entry)) + Counter(rooms.left_out.take())
+    assert counted == {MISMATCH: 7}
 
 
 @pytest.mark.django_db(transaction=True)
@@ -187,8 +226,19 @@ def test_a_failure_that_the_record_cannot_take_is_counted(caplog: pytest.LogCapt
     fail()
 
     (entry,) = told()
-    assert not_recorded(entry) == {Event.SIGN_IN_FAILED: 2}
+    assert not_recorded(entry) == {MISMATCH: 2}
     assert "audit.write_failed: session.sign_in_failed: CannotSign" in caplog.messages
+
+
+@pytest.mark.django_db
+def test_who_signed_in_from_an_address_is_known_there_and_nowhere_else():
+    mara = Actor("person", "mara@halden.example", "VIEWER", "192.0.2.7")
+    sessions.signed_in(by=mara)
+    fail(visitor("ada@halden.example"))
+
+    assert sessions.signed_in_lately(by=visitor("Mara@halden.example"))
+    assert not sessions.signed_in_lately(by=visitor(address="192.0.2.8"))
+    assert not sessions.signed_in_lately(by=visitor("ada@halden.example"))
 
 
 # --- open sessions ----------------------------------------------------------------------------------------------
@@ -323,3 +373,72 @@ def test_a_step_up_is_told():
     sessions.stepped_up(by=visitor())
 
     assert len(told(Event.STEPPED_UP)) == 1
+
+
+# --- sign-ins that wait -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("what", ["password", "role", "disabled", "factor", "ended", "nothing"])
+def test_what_a_sign_in_rests_on_is_told_by_its_mark(what: str):
+    mara = factories.person()
+    Authenticator.objects.create(user=mara, type="totp", data={})
+    before = sessions.standing(Person.objects.get())
+
+    match what:
+        case "password":
+            mara.set_password("another horse battery")
+            mara.save()
+        case "role":
+            Person.objects.update(role=Role.ADMIN)
+        case "disabled":
+            Person.objects.update(is_active=False)
+        case "factor":
+            Authenticator.objects.all().delete()
+        case "ended":
+            sessions.end_sessions(mara, by=factories.ADMIN)
+
+    assert (sessions.standing(Person.objects.get()) == before) is (what == "nothing")
+    assert mara.password not in before
+
+
+@pytest.mark.django_db
+def test_ending_the_sessions_of_somebody_ends_no_sign_in_of_another():
+    mara, ada = factories.person(), factories.person(email="ada@halden.example")
+    before = sessions.standing(ada)
+
+    sessions.end_sessions(mara, by=factories.ADMIN)
+
+    assert sessions.standing(Person.objects.get(pk=ada.pk)) == before
+
+
+# --- where somebody signs in as ever ----------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_somebody_has_signed_in_lately_from_where_they_did_however_the_address_is_typed():
+    sessions.signed_in(by=Actor("person", "mara@halden.example", address="192.0.2.7"))
+
+    assert sessions.signed_in_lately(by=visitor("Mara@Halden.Example"))
+    assert not sessions.signed_in_lately(by=visitor(address="192.0.2.8"))
+    assert not sessions.signed_in_lately(by=visitor("ada@halden.example"))
+
+
+@pytest.mark.django_db
+def test_a_sign_in_counts_as_one_of_lately_for_a_while():
+    with time_machine.travel(NOW, tick=False) as clock:
+        sessions.signed_in(by=Actor("person", "mara@halden.example", address="192.0.2.7"))
+        clock.shift(sessions.LATELY - timedelta(seconds=1))
+        before = sessions.signed_in_lately(by=visitor())
+        clock.shift(1)
+        after = sessions.signed_in_lately(by=visitor())
+
+    assert (before, after) == (True, False)
+
+
+@pytest.mark.django_db
+def test_only_a_sign_in_is_one():
+    fail()
+    sessions.signed_out(by=Actor("person", "mara@halden.example", address="192.0.2.7"))
+
+    assert not sessions.signed_in_lately(by=visitor())

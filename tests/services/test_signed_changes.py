@@ -84,6 +84,12 @@ def skipped(simulator: Simulator) -> Change:
     return change
 
 
+def broke_a_freeze(simulator: Simulator) -> Change:
+    primary, _ = changing.connected(simulator)
+    changing.frozen()
+    return changing.confirmed(changing.prepared(primary), break_freeze=True, break_reason=" The region is dark ")
+
+
 def declined(simulator: Simulator) -> Change:
     primary, _ = changing.connected(simulator)
     return changes.decline(changing.waiting(primary), by=changing.approver(), comment="Not today")
@@ -124,7 +130,7 @@ def renewed(simulator: Simulator) -> Change:
 
 LIVES = [
     *(verified, doubted, lost, rejected, approved, skipped, declined, cancelled, resolved, restored, told_too_late),
-    renewed,
+    *(renewed, broke_a_freeze),
 ]
 
 
@@ -162,6 +168,7 @@ EDITS: dict[str, dict[str, Any]] = {
     "address of who asked": {"author_address": "10.6.6.6"},
     "HTTP status": {"http_status": 500},
     "reason to send without approval": {"skip_reason": "Never said"},
+    "reason to break the freeze": {"break_reason": "Never said"},
     "closing reason": {"closing_reason": "Never said"},
 }
 
@@ -176,9 +183,20 @@ def test_a_fact_that_was_edited_is_shown_as_it_was_signed(simulator: Simulator, 
     shown = told(change)
 
     assert shown.differs == [name]
-    is_signed = name not in ("reason to send without approval", "closing reason")
+    is_signed = name not in ("reason to send without approval", "reason to break the freeze", "closing reason")
     assert getattr(shown.story.change, attribute) == (signed if is_signed else forged)
     assert (name in shown.held.unsigned) is not is_signed
+
+
+def test_a_freeze_that_was_broken_cannot_be_taken_off_the_change(simulator: Simulator) -> None:
+    change = broke_a_freeze(simulator)
+    freeze = change.broke_freeze_id
+    edit(change, broke_freeze=None, break_reason="")
+
+    shown = told(change)
+
+    assert set(shown.differs) == {"freeze that was broken", "reason to break the freeze"}
+    assert (shown.story.change.broke_freeze_id, shown.story.change.break_reason) == (freeze, "The region is dark")
 
 
 @pytest.mark.parametrize(("attribute", "name"), [("author", "who asked"), ("approver", "who approved")])

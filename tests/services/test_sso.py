@@ -68,3 +68,26 @@ def test_a_role_that_is_right_already_is_no_change() -> None:
 
     assert followed.held_role is Role.VIEWER
     assert entries() == []
+
+
+def test_the_role_follows_the_groups_and_that_is_on_the_record() -> None:
+    person = factories.person(Role.VIEWER, "mara@halden.example")
+
+    followed = sso.follow(person, Role.OPERATOR, by=ISSUER)
+
+    assert followed.held_role is Role.OPERATOR
+    (entry,) = entries(Event.ROLE_CHANGED)
+    assert (entry.actor, entry.data) == (
+        "Halden login",
+        {"email": "mara@halden.example", "before": "viewer", "after": "operator"},
+    )
+
+
+def test_the_only_admin_stays_admin_whatever_the_groups_are(caplog: pytest.LogCaptureFixture) -> None:
+    person = factories.person(Role.ADMIN)
+
+    followed = sso.follow(person, Role.VIEWER, by=ISSUER)
+
+    assert followed.held_role is Person.objects.get().held_role is Role.ADMIN
+    assert entries(Event.ROLE_CHANGED) == []
+    assert caplog.messages == ["sso: the role of the only admin is kept"]

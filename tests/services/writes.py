@@ -7,23 +7,41 @@ from dataclasses import replace
 from datetime import timedelta
 
 from allauth.mfa.models import Authenticator
+from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
 from hamr_portal.domain.audit import Actor, Event
 from hamr_portal.domain.changes import ChangeStatus
+from hamr_portal.domain.organizations import Secret
 from hamr_portal.domain.people import Role
+from hamr_portal.domain.run_sheets import PROPOSED
 from hamr_portal.domain.tokens import Scope
-from hamr_portal.models import Observation, Organization, Pair, Person, PersonNotice, SkipNotice, Snapshot, Worker
+from hamr_portal.models import (
+    Change,
+    Observation,
+    Organization,
+    Pair,
+    Person,
+    PersonNotice,
+    SkipNotice,
+    Snapshot,
+    Worker,
+)
 from hamr_portal.services import (
     announcements,
     changes,
     connections,
+    drills,
+    drivers,
+    freezes,
+    news,
     organizations,
     outside,
     pairs,
     people,
     readings,
+    run_sheets,
     tokens,
     verification,
     workers,
@@ -32,7 +50,7 @@ from hamr_portal.services.organizations import Draft
 from hamr_portal.services.verification import Verification, VerifyOutcome
 from hamr_portal.simulator import Simulator
 from tests import factories
-from tests.services import changing
+from tests.services import changing, practising
 
 Write = Callable[[], object]
 READS = Verification(VerifyOutcome.READS)
@@ -182,10 +200,96 @@ def revoke_a_token(_: Simulator) -> Write:
     return lambda: tokens.revoke(token, by=factories.ADMIN)
 
 
+def try_the_channels(_: Simulator) -> Write:
+    factories.person(Role.ADMIN)
+    settings.NOTIFY_URLS = [Secret("json://127.0.0.1")]
+    return lambda: news.send_test(by=factories.ADMIN)
+
+
 def register_after_long(_: Simulator) -> Write:
     long_ago = timezone.now() - timedelta(days=8)
     Worker.objects.create(name="old", started_at=long_ago, seen_at=long_ago)
     return workers._register
+
+
+def save_a_run_sheet(_: Simulator) -> Write:
+    primary, _other = factories.pair()
+    by = changing.operator()
+    assert primary.pair is not None
+    pair = primary.pair
+    return lambda: run_sheets.save(pair, PROPOSED, version=0, by=by)
+
+
+def begun(simulator: Simulator) -> Change:
+    primary, _ = changing.connected(simulator)
+    assert primary.pair is not None
+    run_sheets.save(primary.pair, PROPOSED, version=0, by=changing.operator())
+    return changing.changed(primary)
+
+
+def tick_a_step(simulator: Simulator) -> Write:
+    change, by = begun(simulator), changing.operator()
+    return lambda: run_sheets.tick(change, 1, number=1, by=by)
+
+
+def take_a_tick_back(simulator: Simulator) -> Write:
+    change, by = begun(simulator), changing.operator()
+    run_sheets.tick(change, 1, number=1, by=by)
+    return lambda: run_sheets.tick(change, 1, number=2, by=by)
+
+
+def offer_a_change(simulator: Simulator) -> Write:
+    change, to = begun(simulator), changing.admin().name
+    return lambda: drivers.offer(change, to, by=changing.operator())
+
+
+def keep_a_change(simulator: Simulator) -> Write:
+    offer_a_change(simulator)()
+    change = Change.objects.get()
+    return lambda: drivers.offer(change, "", by=changing.operator())
+
+
+def take_a_change(simulator: Simulator) -> Write:
+    offer_a_change(simulator)()
+    change = Change.objects.get()
+    return lambda: drivers.take(change, seen=change.author_id, by=changing.admin())
+
+
+def take_a_change_over(simulator: Simulator) -> Write:
+    change, by = begun(simulator), changing.admin()
+    return lambda: drivers.take(change, seen=change.author_id, by=by, reason="does not answer")
+
+
+def begin_a_freeze(_: Simulator) -> Write:
+    by = changing.admin()
+    return lambda: changing.frozen(by=by)
+
+
+def end_a_freeze(_: Simulator) -> Write:
+    freeze = changing.frozen()
+    return lambda: freezes.end(freeze, by=changing.admin())
+
+
+def break_a_freeze(simulator: Simulator) -> Write:
+    primary, _ = changing.connected(simulator)
+    changing.frozen()
+    change = changing.prepared(primary)
+    return lambda: changing.confirmed(changing.fresh(change), break_freeze=True, break_reason="cannot wait")
+
+
+def begin_a_drill(_: Simulator) -> Write:
+    by = changing.operator()
+    return lambda: practising.begun(by=by)
+
+
+def let_the_trouble_begin(_: Simulator) -> Write:
+    drill = practising.begun()
+    return lambda: drills.turn(drill.pk, by=factories.SHELL)
+
+
+def end_a_drill(_: Simulator) -> Write:
+    drill = practising.begun()
+    return lambda: drills.end(drill, by=changing.operator())
 
 
 def prepare(simulator: Simulator) -> Write:
@@ -235,11 +339,25 @@ DRIVEN = [
     (Event.PERSON_NOTICE_SEEN, see_what_was_done),
     (Event.TOKEN_MADE, make_a_token),
     (Event.TOKEN_REVOKED, revoke_a_token),
+    (Event.NEWS_TESTED, try_the_channels),
     (Event.WORKER_RESUMED, register_after_long),
+    (Event.RUN_SHEET_SAVED, save_a_run_sheet),
+    (Event.STEP_TICKED, tick_a_step),
+    (Event.STEP_TAKEN_BACK, take_a_tick_back),
+    (Event.DRIVER_OFFERED, offer_a_change),
+    (Event.DRIVER_KEPT, keep_a_change),
+    (Event.DRIVER_TAKEN, take_a_change),
+    (Event.DRIVER_TAKEN_OVER, take_a_change_over),
+    (Event.FREEZE_BEGUN, begin_a_freeze),
+    (Event.FREEZE_ENDED, end_a_freeze),
+    (Event.FREEZE_BROKEN, break_a_freeze),
+    (Event.DRILL_BEGUN, begin_a_drill),
+    (Event.DRILL_TURNED, let_the_trouble_begin),
+    (Event.DRILL_ENDED, end_a_drill),
     (Event.CHANGE_PREPARED, prepare),
     (Event.APPROVAL_SKIPPED, skip_the_approval),
     (Event.SKIP_SEEN, see_that_one_was_skipped),
 ]
 
-SEEN_BEFOREHAND = {Event.CHANGE_PREPARED, Event.APPROVAL_SKIPPED}
+SEEN_BEFOREHAND = {Event.CHANGE_PREPARED, Event.APPROVAL_SKIPPED, Event.FREEZE_BROKEN}
 """Both sides are read before these, and that is stored by itself."""

@@ -26,16 +26,14 @@ from tests.web.conftest import pk_for, recorded
 
 from .hostile import TEXTS, field_names
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 ROUTES = [route for route, _ in views(get_resolver().url_patterns)]
 FORM = "application/x-www-form-urlencoded"
-AT_ONCE = ["mixed", "huge", "place"]
-"""What the plain command puts into all fields of a form at once; CI takes all texts, each field alone as well."""
 
 
-def slow(names: Iterable[str], *, but: Collection[str]) -> list[Any]:
-    return [pytest.param(name, marks=[] if name in but else [pytest.mark.slow]) for name in names]
+def thorough(names: Iterable[str], *, but: Collection[str]) -> list[Any]:
+    return [pytest.param(name, marks=[] if name in but else [pytest.mark.thorough]) for name in names]
 
 
 STANDING = {
@@ -105,7 +103,7 @@ def posted(fields: dict[str, str]) -> dict[str, Any]:
     return {"method": "POST", "data": encoded(fields), "content_type": FORM}
 
 
-@pytest.mark.parametrize("kind", slow(TEXTS, but=AT_ONCE))
+@pytest.mark.parametrize("kind", TEXTS)
 def test_the_same_hostile_text_in_every_field_fails_nowhere(kind: str, places: list[tuple[str, Client]]) -> None:
     names = field_names()[:49]
     # A form may be 64 kB: of what is longer than its share, each field gets a turn elsewhere.
@@ -114,7 +112,7 @@ def test_the_same_hostile_text_in_every_field_fails_nowhere(kind: str, places: l
     assert failures((address, client, posted(fields)) for address, client in places) == []
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", TEXTS)
 def test_hostile_text_in_one_field_fails_nowhere(kind: str, places: list[tuple[str, Client]]) -> None:
     plain = {"reason": "us1 is dark", "ticket": "INC-1", "typed_name": "acme", "name": "acme-new", "site": "us1"}
@@ -129,7 +127,7 @@ def test_hostile_text_in_one_field_fails_nowhere(kind: str, places: list[tuple[s
     assert failures(asked) == []
 
 
-@pytest.mark.parametrize("kind", slow(TEXTS, but=["mixed"]))
+@pytest.mark.parametrize("kind", thorough(TEXTS, but=["mixed"]))
 def test_hostile_text_in_an_address_fails_nowhere(kind: str, places: list[tuple[str, Client]]) -> None:
     text = TEXTS[kind][:500]
     query = encoded(dict.fromkeys(field_names(), text)).decode()
@@ -175,7 +173,7 @@ BODIES: dict[str, tuple[str, bytes]] = {
 }
 
 
-@pytest.mark.parametrize("body", slow(BODIES, but=["no form", "a file in place of a text"]))
+@pytest.mark.parametrize("body", BODIES)
 def test_a_body_that_is_no_form_fails_nowhere(body: str, places: list[tuple[str, Client]]) -> None:
     kind, data = BODIES[body]
 
@@ -199,7 +197,7 @@ HEADERS = {
 }
 
 
-@pytest.mark.parametrize("name", slow(["all", *HEADERS], but=["all"]))
+@pytest.mark.parametrize("name", thorough(["all", *HEADERS], but=["all"]))
 def test_a_hostile_header_fails_nowhere(name: str, places: list[tuple[str, Client]]) -> None:
     given = {each: text for each, text in HEADERS.items() if each != "HTTP_COOKIE"} if name == "all" else {}
     given = given or {name: HEADERS[name]}

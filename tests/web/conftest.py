@@ -13,7 +13,7 @@ from hamr_portal.domain.audit import Event
 from hamr_portal.domain.changes import ChangeStatus
 from hamr_portal.domain.connections import ReadOutcome
 from hamr_portal.domain.people import Role
-from hamr_portal.models import ApiToken, Observation, Organization, Person
+from hamr_portal.models import ApiToken, Drill, Freeze, Observation, Organization, Person
 from hamr_portal.services import audit
 from tests import factories
 from tests.services import changing
@@ -44,7 +44,7 @@ def viewer(signed_in: SignIn) -> Client:
 
 
 def pk_for(route: str, organization: Organization) -> int | None:
-    """Give what a route's number can name: a person, a change that is over, one that was seen outside, else a pair.
+    """Give what a route's number can name: a person, a freeze, a change that is over or from outside, else a pair.
 
     The change is of whoever is there and may make one.
     """
@@ -55,6 +55,13 @@ def pk_for(route: str, organization: Organization) -> int | None:
         now = timezone.now()
         fields = {"scope": "STATUS", "prefix": "0" * 8, "hash": "", "made_by": "", "made_at": now}
         return ApiToken.objects.create(name="prometheus", expires_at=now + timedelta(days=1), **fields).pk
+    if route.startswith("freezes/"):
+        now = timezone.now()
+        return Freeze.objects.create(reason="", begun_at=now, begun_by="", ends_at=now + timedelta(hours=1)).pk
+    if route.startswith("drills/"):
+        now = timezone.now()
+        fields = {"scene": "REGION_DARK", "begun_at": now, "begun_by": "", "ends_at": now + timedelta(hours=1)}
+        return Drill.objects.get_or_create(ended_at=None, defaults=fields)[0].pk
     if route.startswith("accounts/sessions/"):
         return UserSession.objects.values_list("pk", flat=True).first() or 1
     if route.startswith("changes/outside/"):

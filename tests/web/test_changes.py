@@ -34,8 +34,7 @@ REASON = "us1 is dark"
 @pytest.fixture(autouse=True)
 def _no_pause_before_a_retry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retry at once: the pauses are the client's own tests' subject."""
-    for module in (connections, sending):
-        monkeypatch.setattr(module, "client", _client)
+    monkeypatch.setattr(connections, "client", _client)
 
 
 @cache

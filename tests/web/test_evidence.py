@@ -18,8 +18,19 @@ from pytest_django.fixtures import Settings
 
 from hamr_portal.domain.audit import Event
 from hamr_portal.domain.people import Role
-from hamr_portal.models import AuditEntry, Change, LogStanding, Organization, guards
-from hamr_portal.services import adoption, audit, chain_states, changes, evidence_packs, integrity, keys
+from hamr_portal.domain.run_sheets import Step
+from hamr_portal.models import AuditEntry, Change, LogStanding, Organization, Pair, guards
+from hamr_portal.services import (
+    adoption,
+    audit,
+    chain_states,
+    changes,
+    drivers,
+    evidence_packs,
+    integrity,
+    keys,
+    run_sheets,
+)
 from hamr_portal.simulator import Simulator
 from tests import factories
 from tests.services import changing, tampering
@@ -500,3 +511,22 @@ def test_the_page_of_a_change_offers_its_pack_to_those_who_may(
     page = signed_in(role).get(reverse("change", args=[change.pk])).content.decode()
 
     assert (f'href="{reverse("evidence_pack")}?change={change.pk}"' in page) is offered
+
+
+def test_the_run_sheet_is_in_the_pack_with_names_and_moments_and_who_drove(
+    simulator: Simulator, auditor: Client
+) -> None:
+    acme, _ = changing.connected(simulator)
+    steps = [Step("Point <b>DNS</b> at us5", "TRAFFIC", "Network", back="Point it back"), Step("Sign in", "SSO")]
+    run_sheets.save(Pair.objects.get(), steps, version=0, by=changing.operator())
+    change = changing.changed(acme)
+    run_sheets.tick(change, 1, number=1, by=changing.approver())
+    drivers.take(change, seen=change.author_id, by=changing.admin(), reason="operator is asleep")
+
+    response = get(auditor, change=change.pk)
+
+    told = words(response)
+    assert "Point &lt;b&gt;DNS&lt;/b&gt; at us5 DNS or agent policy Network Point it back ☑ ticked by approver@" in told
+    assert "Sign in SSO ☐" in told
+    assert "Taken over as driver operator is asleep" in told
+    assert "Driven by admin@halden.example" in told

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,8 +24,10 @@ from fido2.utils import websafe_encode
 from hamr_portal.domain.audit import Event
 from hamr_portal.domain.people import Role
 from hamr_portal.models import Person
-from hamr_portal.services import factors, keys, sessions
+from hamr_portal.services import factors, keys, people, rooms
+from hamr_portal.web.factor_forms import CodeForm
 from tests import factories
+from tests.services import changing
 from tests.services.records import entries, whole_database
 
 pytestmark = pytest.mark.django_db
@@ -39,10 +41,10 @@ SECRET = re.compile(r'<code class="mono">([A-Z2-7]+)</code>')
 
 @pytest.fixture(autouse=True)
 def clock() -> Iterator[time_machine.Traveller]:
-    sessions.left_out.take()
+    rooms.left_out.take()
     with time_machine.travel(NOW, tick=False) as traveller:
         yield traveller
-    sessions.left_out.take()
+    rooms.left_out.take()
 
 
 @pytest.fixture
@@ -513,19 +515,106 @@ def test_a_key_that_is_not_added_keeps_no_sign_in_fresh(
     assert Authenticator.objects.filter(type="webauthn").exists() is stays_fresh
 
 
-def test_who_is_disabled_while_the_second_factor_is_waited_for_stays_out(
+# --- what ends a sign-in that waits -----------------------------------------------------------------------------
+
+
+def end_others(client: Client, mara: Person) -> None:
+    client.post(reverse("sessions_end_others"))
+
+
+def end_all(client: Client, mara: Person) -> None:
+    people.end_sessions(mara, by=changing.admin())
+
+
+def choose_password(client: Client, mara: Person) -> None:
+    people.choose_password(mara, "another horse battery", by=factories.ADMIN, but=None)
+
+
+def give_password(client: Client, mara: Person) -> None:
+    people.give_password(mara, by=changing.admin())
+
+
+def change_role(client: Client, mara: Person) -> None:
+    people.change_role(mara, Role.VIEWER, was=Role.OPERATOR, by=changing.admin())
+
+
+def disable(client: Client, mara: Person) -> None:
+    people.disable(mara, by=changing.admin())
+
+
+def disable_for_a_while(client: Client, mara: Person) -> None:
+    disable(client, mara)
+    people.enable(mara, by=changing.admin())
+
+
+def reset_factors(client: Client, mara: Person) -> None:
+    people.reset_factors(mara, by=changing.admin())
+
+
+def reset_factors_and_add_one(client: Client, mara: Person) -> None:
+    data = Authenticator.objects.get(type="totp").data
+    reset_factors(client, mara)
+    Authenticator.objects.create(user=mara, type="totp", data=data)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        *(end_others, end_all, choose_password, give_password, change_role),
+        *(disable, disable_for_a_while, reset_factors, reset_factors_and_add_one),
+    ],
+)
+def test_a_sign_in_that_waits_is_over_once_what_it_rests_on_is_another(
+    end: Callable[[Client, Person], None], client: Client, mara: Person, clock: time_machine.Traveller
+) -> None:
+    secret = with_app(client)
+    waiting = begun(clock)
+    end(client, mara)
+
+    response = second(waiting, code_of(secret))
+    said = waiting.get(response["Location"])
+
+    assert response["Location"] == reverse("account_login")
+    assert "this sign-in is over. Next: sign in again." in said.content.decode()
+    assert not is_in(waiting)
+    assert len(entries(Event.SIGNED_IN)) == 1
+    assert [(entry.actor, entry.outcome) for entry in entries(Event.SIGN_IN_FAILED)] == [(MARA, "OVERTAKEN")]
+
+
+def test_it_is_over_on_looking_at_the_page_already_and_can_be_begun_again(
     client: Client, mara: Person, clock: time_machine.Traveller
 ) -> None:
     secret = with_app(client)
     waiting = begun(clock)
-    Person.objects.filter(pk=mara.pk).update(is_active=False)
-    before = len(entries(Event.SIGNED_IN))
+    end_others(client, mara)
 
+    looked = waiting.get(reverse("account_login"), follow=True)
+    sign_in(waiting)
     second(waiting, code_of(secret))
 
-    Person.objects.filter(pk=mara.pk).update(is_active=True)
+    assert looked.redirect_chain == [(reverse("mfa_authenticate"), 302), (reverse("account_login"), 302)]
+    assert is_in(waiting)
+    assert "rests_on" not in waiting.session
+
+
+def test_it_is_over_too_if_that_comes_while_the_code_is_looked_at(
+    client: Client, mara: Person, clock: time_machine.Traveller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = with_app(client)
+    waiting = begun(clock)
+    looks_at_it = CodeForm.clean_code
+
+    def meanwhile(form: CodeForm) -> str:
+        end_all(client, mara)
+        return looks_at_it(form)
+
+    monkeypatch.setattr(CodeForm, "clean_code", meanwhile)
+
+    response = second(waiting, code_of(secret))
+
+    assert response["Location"] == reverse("account_login")
     assert not is_in(waiting)
-    assert len(entries(Event.SIGNED_IN)) == before
+    assert len(entries(Event.SIGNED_IN)) == 1
 
 
 def test_whoever_has_stolen_a_cookie_keeps_its_owner_from_nothing(

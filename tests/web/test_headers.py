@@ -102,7 +102,9 @@ def hold(response: Any) -> None:
     assert {part.strip() for part in response["Content-Security-Policy"].split(";") if part.strip()} == POLICY
     assert response["X-Request-Id"].startswith("e-")
     page = Page(response.content.decode())
-    assert page.faults == []
+    # A file to keep is no page: it has its style inside, and a policy of its own for that.
+    is_a_file = response.headers.get("Content-Disposition", "").startswith("attachment")
+    assert page.faults == (["<style>"] if is_a_file else [])
     assert page.elements or response.status_code == 302 or not response["Content-Type"].startswith("text/html")
 
 
@@ -177,7 +179,7 @@ class Broken:
 
 ERRORS: dict[str, tuple[int, Callable[[Client], Any]]] = {
     "another host": (400, lambda client: client.get("/", headers={"host": "evil.example"})),
-    "too many fields": (400, lambda client: client.post("/theme/", {f"field-{n}": "" for n in range(60)})),
+    "too many fields": (400, lambda client: client.post("/theme/", {f"field-{n}": "" for n in range(201)})),
     "a role that may not": (403, lambda client: client.get(reverse("organizations"))),
     "a form from elsewhere": (403, lambda _: Client(enforce_csrf_checks=True).post(reverse("account_login"))),
     "no such page": (404, lambda client: client.get("/no-such-page/")),

@@ -11,7 +11,9 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 from django.views.debug import get_exception_reporter_class
+from pytest_django import DjangoAssertNumQueries
 
+from hamr_portal.domain.changes import ChangeStatus
 from hamr_portal.domain.connections import ReadOutcome
 from hamr_portal.domain.pairs import Column
 from hamr_portal.models import AuditEntry, Observation, Organization, Pair, Snapshot
@@ -154,6 +156,139 @@ def test_history_shows_the_newest_fifty_lines(viewer: Client) -> None:
     assert shown.split("<tbody")[1].count("<tr") == 50
     assert "by025" in shown
     assert "by000" not in shown
+
+
+# --- its past ---------------------------------------------------------------------------------------------------
+
+
+def section(client: Client, name: str, address: str = "") -> str:
+    shown = client.get(address or url("organization")).content.decode()
+    return shown.split(f'id="{name}"')[1].split("</section>")[0]
+
+
+def silent(organization: Organization, **ago: float) -> None:
+    """Let it have answered for a month, until it did not any more."""
+    now = timezone.now()
+    lines = (
+        {"at": now - timedelta(days=31), "outcome": ReadOutcome.ANSWERED},
+        {"at": now - timedelta(**ago), "outcome": ReadOutcome.NO_ANSWER},
+    )
+    for line in lines:
+        Observation.objects.create(organization=organization, has_connection=True, status=2, **line)
+
+
+def test_the_timeline_shows_both_sides_with_what_was_not_answered(viewer: Client) -> None:
+    primary, secondary = factories.pair()
+    silent(primary, hours=2)
+    observed((secondary, 90, "by-somebody"))
+
+    shown = section(viewer, "timeline")
+
+    bars = re.findall(r'<rect class="b-(\w+)" x="([\d.]+)%" y="(\d+)"', shown)
+    assert [(look, y) for look, _, y in bars] == [
+        ("passive", "52"),
+        ("none", "52"),
+        ("unread", "114"),
+        ("failover", "114"),
+    ]
+    assert [float(x) for _, x, _ in bars] == pytest.approx([0, 91.7, 0, 6.3], abs=0.1)
+    assert "us1 halden-checkout</text>" in shown
+    assert ">No answer since " in shown
+    assert '<desc id="tl-d">halden-checkout: PASSIVE; from ' in shown
+
+
+@pytest.mark.parametrize(
+    ("query", "words"), [("", "24 h"), ("?range=30d", "30 d"), ("?range=6h", "6 h"), ("?range=%00'&range=", "24 h")]
+)
+def test_the_timeline_goes_back_as_far_as_the_address_says(viewer: Client, query: str, words: str) -> None:
+    factories.pair()
+
+    shown = section(viewer, "timeline", url("organization") + query)
+
+    assert f"HAMR status over the last {words}</title>" in shown
+    assert re.findall(r'aria-current="true">([^<]+)<', shown) == [words]
+
+
+def test_a_refresh_keeps_the_range_and_so_does_a_page_without_script(viewer: Client) -> None:
+    factories.pair()
+
+    shown = viewer.get(url("organization") + "?range=7d").content.decode()
+
+    assert 'data-hx-get="/organizations/halden-checkout/?range=7d"' in shown
+    assert "#timeline," in shown.split("data-hx-select-oob=")[1].split(">")[0]
+    assert 'url=?range=7d&amp;live=1"' in shown
+    assert 'href="?range=6h"' in section(viewer, "timeline", url("organization") + "?range=7d&live=1")
+
+
+def test_a_change_has_one_number_in_the_picture_its_table_and_the_list_of_changes(viewer: Client) -> None:
+    primary, secondary = factories.pair()
+    now = timezone.now()
+    opened(secondary, ChangeStatus.VERIFIED, at=now - timedelta(days=3))
+    opened(primary, ChangeStatus.VERIFIED, at=now - timedelta(hours=9), applied_modified_at=now - timedelta(hours=8))
+    opened(secondary, ChangeStatus.VERIFIED, at=now - timedelta(hours=2))
+
+    timeline, recent = section(viewer, "timeline"), section(viewer, "recent")
+
+    assert re.findall(r'class="tl-pin-n" y="4">(\d)<', timeline) == ["1", "2"]
+    assert re.findall(r'class="pin">(\d)</span> <a href="/changes/\d+/">FAILOVER sent to (us\d)</a>', timeline) == [
+        ("1", "us1"),
+        ("2", "us5"),
+    ]
+    assert timeline.count("took effect") == 1
+    assert re.findall(r'class="pin">(\d)<', recent) == ["2", "1"]
+    assert recent.split("<tbody")[1].count("<tr") == 3
+
+
+def test_what_was_changed_outside_is_marked_and_in_the_key_and_in_the_table(viewer: Client) -> None:
+    primary, _ = factories.pair()
+    observed((primary, 90, "priya.raman"))
+    Observation.objects.update(outside=True)
+
+    shown = section(viewer, "timeline")
+
+    assert shown.count('<use href="#tl-outside"') == 1
+    assert "Changed outside the portal</li>" in shown
+    assert "us1, by priya.raman, seen " in shown
+
+
+def test_the_past_of_an_organization_that_was_never_read_is_not_known(viewer: Client) -> None:
+    factories.organization()
+
+    shown = section(viewer, "timeline")
+
+    assert '<rect class="b-unread" x="0.00%"' in shown
+    assert shown.count('<rect class="b-') == 2  # the bar, and its line of the key
+    assert ">Not read yet</text>" in shown
+
+
+def test_a_table_that_leaves_out_rows_says_so(viewer: Client) -> None:
+    primary, _ = factories.pair()
+    now = timezone.now()
+    turns = range(2, 140)
+    Observation.objects.bulk_create(
+        Observation(
+            organization=primary,
+            at=now - timedelta(minutes=10 * each),
+            outcome=ReadOutcome.ANSWERED,
+            has_connection=True,
+            status=2 + each % 2,
+        )
+        for each in turns
+    )
+
+    assert "The newest 100 rows; " in section(viewer, "timeline")
+
+
+def test_an_organizations_page_asks_the_database_as_often_for_a_long_past_as_for_a_short_one(
+    viewer: Client, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    primary, secondary = factories.pair()
+    observed(*((side, minutes, "by-somebody") for minutes in range(60) for side in (primary, secondary)))
+    for hours in (1, 2, 3):
+        opened(secondary, ChangeStatus.VERIFIED, at=timezone.now() - timedelta(hours=hours))
+
+    with django_assert_max_num_queries(20):
+        viewer.get(url("organization"))
 
 
 # --- saved organizations ----------------------------------------------------------------------------------------

@@ -155,7 +155,7 @@ def test_a_verified_change_says_what_is_so_now_and_what_comes_next(simulator: Si
     assert "Preview change to ACTIVE" in page
     assert "Receipt" in page
     assert "http-equiv" not in page
-    assert "data-hx-get" not in page
+    assert "every 10s" in page  # FAILOVER is passed through: people are still at work
 
 
 def test_a_verified_change_that_is_over_does_not_call_its_status_the_present_one(simulator: Simulator) -> None:

@@ -461,15 +461,32 @@ def test_a_password_that_will_not_do_changes_nothing(
     assert not new or new not in response.content.decode()
 
 
-def test_who_signs_in_without_a_password_here_has_none_to_change(mara: Person) -> None:
-    mara.set_unusable_password()
-    mara.save()
-    client = Client()
-    client.force_login(mara)
+def test_wrong_current_passwords_are_on_the_record_and_after_five_none_is_looked_at(mara: Person) -> None:
+    client = signed_in_for_real()
+    for _ in range(5):
+        change(client, "canary wrong password")
 
-    response = client.get(reverse("account_change_password"), follow=True)
+    right = change(client)
 
-    assert "You sign in without a password here." in words(response)
+    assert right.status_code == 429
+    assert "Too many sign-ins failed." in words(right)
+    assert Person.objects.get(pk=mara.pk).check_password(PASSWORD)
+    failed, locked = AuditEntry.objects.exclude(event="session.signed_in").order_by("seq")
+    assert (failed.event, failed.outcome, failed.actor_name) == ("session.sign_in_failed", "STEP_UP", MARA)
+    assert (locked.event, locked.outcome, locked.actor_name) == ("session.locked_out", "STEP_UP", MARA)
+    assert "canary" not in whole_database()
+
+
+def test_whoever_has_stolen_a_cookie_keeps_its_owner_from_no_new_password(mara: Person) -> None:
+    client = signed_in_for_real()
+    thief = Client(REMOTE_ADDR="203.0.113.9")
+    thief.cookies = client.cookies
+    refused = [change(thief, "wrong").status_code for _ in range(12)]
+
+    change(client)
+
+    assert refused == [200] * 5 + [429] * 7
+    assert Person.objects.get(pk=mara.pk).check_password(CHOSEN)
 
 
 def test_with_a_first_password_nothing_is_shown_before_one_is_chosen(admin: Client) -> None:

@@ -17,7 +17,7 @@ from django.urls import reverse
 from hamr_portal.domain.audit import Event
 from hamr_portal.domain.people import Role
 from hamr_portal.models import AuditEntry, Tally
-from hamr_portal.services import sessions
+from hamr_portal.services import rooms, sessions
 from tests import factories
 from tests.services.records import entries
 
@@ -31,10 +31,10 @@ SHARED = {"default": {"BACKEND": "hamr_portal.services.tallies.SharedCache"}}
 
 @pytest.fixture(autouse=True)
 def clock() -> Iterator[time_machine.Traveller]:
-    sessions.left_out.take()
+    rooms.left_out.take()
     with time_machine.travel(NOW, tick=False) as traveller:
         yield traveller
-    sessions.left_out.take()
+    rooms.left_out.take()
 
 
 @pytest.fixture

@@ -335,3 +335,48 @@ def test_an_address_that_is_none_keeps_nobody_out() -> None:
     client.post(reverse("account_login"), {"login": MARA, "password": PASSWORD}, REMOTE_ADDR="")
 
     assert "Address not known" in words(client.get(LIST))
+
+
+# --- what is said to people -------------------------------------------------------------------------------------
+
+
+def test_what_is_said_to_a_person_is_in_no_cookie_and_goes_with_their_session() -> None:
+    here = sign_in()
+    here.post(reverse("sessions_end_others"))
+    cookies = dict(here.cookies)
+
+    here.post(reverse("account_logout"))
+    next_page = words(here.get(reverse("account_login")))
+
+    assert sorted(name for name in cookies if name != "csrf") == ["session"]
+    assert "No other session was open." not in next_page
+    assert "Signed out." in next_page
+    assert "Signed out." not in words(here.get(reverse("account_login")))
+
+
+def test_pages_to_which_nothing_is_to_be_said_begin_no_session(client: Client) -> None:
+    for path in (reverse("account_login"), "/runbook/", "/", "/nowhere/"):
+        client.get(path)
+
+    assert "session" not in client.cookies
+    assert not Session.objects.exists()
+
+
+def test_what_is_said_is_shown_while_the_session_cannot_be_written(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    here = sign_in()
+    here.post(reverse("sessions_end_others"))
+
+    def full(*_: object, **__: object) -> None:
+        raise DatabaseError("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("django.contrib.sessions.backends.db.SessionStore.save", full)
+        page = here.get(LIST)
+    once_more, then = words(here.get(LIST)), words(here.get(LIST))
+
+    assert (page.status_code, "No other session was open." in words(page)) == (200, True)
+    assert "No other session was open." in once_more
+    assert "No other session was open." not in then
+    assert "what was said is not put away: DatabaseError" in caplog.messages

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import time_machine
+from allauth.mfa.models import Authenticator
+from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
 from allauth.socialaccount.models import SocialAccount
 from django.test import Client
 from django.urls import reverse
@@ -16,7 +18,7 @@ from hamr_portal.domain.audit import Event
 from hamr_portal.domain.people import Role
 from hamr_portal.domain.sso import InvalidRoles, role_of, roles_in, signed_in_since
 from hamr_portal.models import Person
-from hamr_portal.services import people, sessions
+from hamr_portal.services import factors, people, rooms
 from hamr_portal.web import sso
 from tests import factories
 from tests.services.records import entries, whole_database
@@ -33,14 +35,14 @@ CLAIMS: dict[str, Any] = {"sub": "4711", "email": MARA, "email_verified": True, 
 @pytest.fixture
 def issuer(settings: Any) -> Iterator[Issuer]:
     """Run an issuer, and let it vouch for people."""
-    sessions.left_out.take()
+    rooms.left_out.take()
     with Issuer() as running:
         settings.OIDC_ISSUER = running.issuer
         settings.OIDC_CLIENT_ID, settings.OIDC_CLIENT_SECRET = CLIENT_ID, CLIENT_SECRET
         settings.OIDC_NAME = "Halden login"
         settings.OIDC_ROLES = roles_in("admins=admin, on-call=operator, all=viewer")
         yield running
-    sessions.left_out.take()
+    rooms.left_out.take()
 
 
 @pytest.fixture
@@ -369,6 +371,38 @@ def test_no_secret_of_the_portal_is_in_the_database(client: Client, linked: Pers
     come_in(client, issuer)
 
     assert CLIENT_SECRET not in whole_database()
+
+
+def test_a_sign_in_that_waits_for_a_second_factor_holds_nothing_secret(
+    client: Client, linked: Person, issuer: Issuer
+) -> None:
+    Authenticator.objects.create(user=linked, type="totp", data={"secret": factors.sealed("A" * 32, linked)})
+    there = client.get(reverse("sso_login"))["Location"]
+    (begun,) = client.session["socialaccount_states"].values()
+    verifier = begun[0]["pkce_code_verifier"]
+
+    response = client.get(issuer.sign_in(there, **CLAIMS))
+
+    held = client.session["account_login"]
+    assert response["Location"] == reverse("mfa_authenticate")
+    assert held["signal_kwargs"] == {}
+    secrets = (linked.password, verifier, CLIENT_SECRET)
+    assert [secret for secret in secrets if secret in str(dict(client.session.items()))] == []
+
+
+def test_the_second_factor_completes_a_sign_in_that_came_from_there(
+    client: Client, linked: Person, issuer: Issuer
+) -> None:
+    secret = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
+    Authenticator.objects.create(user=linked, type="totp", data={"secret": factors.sealed(secret, linked)})
+    there = client.get(reverse("sso_login"), {"next": "/changes/"})["Location"]
+    client.get(issuer.sign_in(there, **CLAIMS))
+    code = format_hotp_value(hotp_value(secret, int(time.time()) // 30))
+
+    response = client.post(reverse("mfa_authenticate"), {"code": code})
+
+    assert response["Location"] == "/changes/"
+    assert is_in(client)
 
 
 # --- linking ----------------------------------------------------------------------------------------------------

@@ -19,10 +19,10 @@ from hamr_portal.domain.changes import OFFERED, ChangeStatus
 from hamr_portal.domain.connections import HamrStatus
 from hamr_portal.management.outcomes import NOTHING_SENT, UNKNOWN, happened, not_recorded_yet, outcome, story_of
 from hamr_portal.management.previews import preview
-from hamr_portal.management.refusals import BLOCKED, refusal
+from hamr_portal.management.refusals import BLOCKED, frozen, refusal
 from hamr_portal.management.shell import InstalledCommand, shell_actor
 from hamr_portal.models import Change, Organization, Person
-from hamr_portal.services import changes
+from hamr_portal.services import changes, freezes
 from hamr_portal.services.audit import CannotSign
 from hamr_portal.services.conditions import LONGEST_REASON, Words
 from hamr_portal.services.moves import AlreadyMoved
@@ -87,6 +87,9 @@ class Command(InstalledCommand):
         parser.add_argument("--ticket", default="", help="has to fit TICKET_PATTERN, where that is set")
         parser.add_argument("--override", action="store_true", help="send although a check needs it")
         parser.add_argument(
+            "--break-freeze", metavar="REASON", help="send although changes are frozen; every admin is told"
+        )
+        parser.add_argument(
             "--without-approval", metavar="REASON", help="send without the approval that is asked for; all are told"
         )
 
@@ -100,6 +103,7 @@ class Command(InstalledCommand):
             change = changes.prepare(asked.organization, asked.target, by=asked.by)
             for line in preview(change, now=timezone.now()):
                 self.stdout.write(line)
+            self._say_frozen(change, is_broken=options["break_freeze"] is not None)
             self._send(change, asked, options)
         except Refused as refused:
             raise CommandError(refusal(refused, change, now=timezone.now()), returncode=_exit_of(refused)) from None
@@ -117,6 +121,15 @@ class Command(InstalledCommand):
             change = self._interrupted(change)
         self._end(change)
 
+    def _say_frozen(self, change: Change, *, is_broken: bool) -> None:
+        now = timezone.now()
+        freeze = freezes.holding(change.organization, now=now)
+        if freeze is not None:
+            breaks = "This breaks the freeze, and every admin is told." if is_broken else "Needs --break-freeze REASON."
+            self.stdout.write(f"\n{frozen(freeze, now)}\n{breaks}")
+        elif is_broken:
+            self.stdout.write("\nNothing is frozen: --break-freeze was not used.")
+
     def _send(self, change: Change, asked: Asked, options: dict[str, Any]) -> None:
         words = Words(
             token=change.nonce,
@@ -124,6 +137,8 @@ class Command(InstalledCommand):
             ticket=options["ticket"],
             typed_name=options["confirm"],
             override=options["override"],
+            break_freeze=options["break_freeze"] is not None,
+            break_reason=options["break_freeze"] or "",
         )
         try:
             changes.confirm(change, words, by=asked.by)

@@ -61,40 +61,43 @@ class Command(BaseCommand):
                 _read_all()
                 self._print_table()
             else:
-                self._serve(here.folder, options["port"], password)
+                self._serve(here, options["port"], password)
 
     def _print_table(self) -> None:
         now = timezone.now()
         console(self.stdout).print(table(overview.overview(now=now), pulse.state(now=now)))
 
-    def _serve(self, folder: Path, port: int, password: str) -> None:
-        stop = Event()
+    def _serve(self, here: demo_environment.Surroundings, port: int, password: str) -> None:
+        folder, stop = here.folder, Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         web = [sys.executable, "-m", "gunicorn", "hamr_portal.wsgi", "--preload", "--no-control-socket"]
         web += ["--worker-class", "gthread", "--threads", "8", "--graceful-timeout", "30"]
         web += ["--bind", f"127.0.0.1:{port}"]
         worker = [sys.executable, "manage.py", "run_worker"]
+        stage = [sys.executable, "manage.py", "run_drills"]
         with ExitStack() as ending:
             children = {
                 "worker": ending.enter_context(_Child(worker, folder / "worker.log")),
+                "stage of drills": ending.enter_context(_Child(stage, folder / "drills.log")),
                 "web server": ending.enter_context(_Child(web, folder / "web.log")),
             }
             _wait_until_open(port, stop)
-            self._greet(folder, port, password)
+            self._greet(here, port, password)
             while not stop.wait(1):
                 for name, child in children.items():
                     if child.ended:
                         raise CommandError(f"The {name} ended. Its last words are in {child.log}.")
 
-    def _greet(self, folder: Path, port: int, password: str) -> None:
+    def _greet(self, here: demo_environment.Surroundings, port: int, password: str) -> None:
         width = max(map(len, PEOPLE))
         lines = [f"  {email:<{width}}  {role.word}" for email, role in PEOPLE.items()]
         self.stdout.write(
             f"\nHAMR Portal, demo: http://127.0.0.1:{port}/\n\n"
             f"Sign in as one of these, with the password  {password}\n" + "\n".join(lines) + "\n\n"
             "A company's pairs are simulated, and things happen to them over the next minutes.\n"
-            f"In another terminal: ENV_FILE={folder}/env {sys.executable} manage.py status\n"
+            f"In another terminal: ENV_FILE={here.folder}/env {sys.executable} manage.py status\n"
+            f"What reached the simulator: {here.control}/requests\n"
             "Ctrl-C ends it.\n"
         )
         self.stdout.flush()

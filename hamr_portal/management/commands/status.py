@@ -12,10 +12,11 @@ from django.core.management.base import CommandError
 from django.db.models import Q
 from django.utils import timezone
 
+from hamr_portal.management.refusals import frozen
 from hamr_portal.management.shell import InstalledCommand, console, shell_actor
 from hamr_portal.management.status_table import table
 from hamr_portal.models import Organization
-from hamr_portal.services import overview, pulse, readings
+from hamr_portal.services import freezes, overview, readings
 from hamr_portal.services.overview_json import as_json
 
 NEEDS_ACTION = 10
@@ -38,16 +39,18 @@ class Command(InstalledCommand):
         if options["refresh"]:
             self._refresh(names)
         everything = overview.overview(now=timezone.now(), filters=overview.Filters(names=frozenset(names)))
-        worker = pulse.state(now=everything.at)
+        worker, freeze = freezes.beside_workers(now=everything.at)
         if options["json"]:
-            self.stdout.write(json.dumps(as_json(everything, worker), indent=2))
+            self.stdout.write(json.dumps(as_json(everything, worker, freeze), indent=2))
         else:
+            if freeze is not None:
+                self.stdout.write(frozen(freeze, everything.at))
             console(self.stdout).print(table(everything, worker))
         if overview.needing_action(everything):
             sys.exit(NEEDS_ACTION)
 
     def _refresh(self, names: list[str]) -> None:
-        rows = Organization.objects.enabled().select_related("snapshot")
+        rows = Organization.objects.enabled().real().select_related("snapshot")
         # With its other side: half a pair that was read now says little.
         wanted = rows.filter(Q(name__in=names) | Q(pair__sides__name__in=names)).distinct() if names else rows
         for organization, answer in readings.read_now(list(wanted), by=shell_actor()).items():
@@ -57,7 +60,7 @@ class Command(InstalledCommand):
 
 def _known(names: list[str]) -> list[str]:
     """Give the organizations that are meant: by their own name, or by their pair's in any case."""
-    rows = Organization.objects.enabled().values_list("name", "pair__name")
+    rows = Organization.objects.enabled().real().values_list("name", "pair__name")
     meant: dict[str, list[str]] = {name: [name] for name, _ in rows}
     for _, pair in rows:
         if pair and pair.casefold() not in meant:
@@ -66,6 +69,8 @@ def _known(names: list[str]) -> list[str]:
     for name in names:
         key = name if name in meant else name.casefold()
         if key not in meant:
+            if Organization.objects.filter(name=name, drill__isnull=False).exists():
+                raise CommandError(f"{name} is of a drill, and counts here for nothing. It is on /drills/.")
             if Organization.objects.filter(name=name).exists():
                 raise CommandError(f"{name} is disabled.")
             close = get_close_matches(key, meant, n=3, cutoff=0.4)

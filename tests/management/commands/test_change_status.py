@@ -19,13 +19,15 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.db import InternalError, connection
+from django.utils import timezone
 
 from hamr_portal.domain.changes import ChangeStatus
 from hamr_portal.domain.people import Role
 from hamr_portal.hamr_client import HamrClient
 from hamr_portal.management.commands.change_status import EXITS
 from hamr_portal.models import AuditEntry, Change, Organization, Pair, Person, SkipNotice
-from hamr_portal.services import connections, sending
+from hamr_portal.services import connections
+from hamr_portal.templatetags._time import clock
 from tests import factories
 from tests.services import changing
 
@@ -38,8 +40,7 @@ OPERATOR = "operator@halden.example"
 @pytest.fixture(autouse=True)
 def _no_pause_before_a_retry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retry reads at once: the pauses are the client's own tests' subject."""
-    for module in (connections, sending):
-        monkeypatch.setattr(module, "client", _client)
+    monkeypatch.setattr(connections, "client", _client)
 
 
 @cache
@@ -223,7 +224,9 @@ def test_exit_6_when_a_second_person_has_to_approve(acme, change_status):
     change = Change.objects.get()
     assert change.status == ChangeStatus.AWAITING_APPROVAL
     assert "This organization asks for approval: nothing is sent until a second person approves." in ended.out
-    assert re.match(r"Waiting for approval until \d\d:\d\d:\d\d: nothing was sent\.", ended.out.splitlines()[-1])
+    assert re.match(
+        r"Waiting for approval until (\d+ \w+ )?\d\d:\d\d:\d\d: nothing was sent\.", ended.out.splitlines()[-1]
+    )
     assert f"/changes/{change.pk}/" in ended.out
     assert acme.posts == []
 
@@ -495,6 +498,52 @@ def test_a_change_that_could_not_go_out_without_approval_does_not_hold_its_pair(
     assert Change.objects.get().status == ChangeStatus.CANCELLED
     assert not Change.objects.open().exists()
     assert acme.posts == []
+
+
+# --- frozen -----------------------------------------------------------------------------------------------------
+
+
+def test_a_frozen_portal_sends_nothing_and_says_until_when_and_what_to_do(acme, change_status):
+    freeze = changing.frozen()
+
+    ended = change_status()
+
+    assert ended.exit == 5
+    assert acme.posts == []
+    until = f"Changes are frozen until {clock(freeze.ends_at, timezone.now())} by admin@halden.example: Quarter end"
+    assert until in unfolded(ended.out)
+    assert "Needs --break-freeze REASON." in ended.out
+    assert ended.error.startswith("Nothing was sent")
+    assert "Next: wait, or run this again with --break-freeze REASON." in ended.error
+    assert "change.refused_frozen" in events()
+
+
+def test_a_freeze_is_broken_for_a_reason_that_is_on_the_record(acme, change_status):
+    changing.frozen()
+
+    ended = change_status(**{"break-freeze": "The region is dark"})
+
+    assert ended.exit == 0
+    assert len(acme.posts) == 1
+    assert "This breaks the freeze, and every admin is told." in ended.out
+    assert AuditEntry.objects.get(event="freeze.broken").reason == "The region is dark"
+
+
+def test_an_empty_reason_breaks_nothing(acme, change_status):
+    changing.frozen()
+
+    ended = change_status(**{"break-freeze": ""})
+
+    assert (ended.exit, acme.posts) == (2, [])
+    assert "--break-freeze is empty" in ended.error
+
+
+def test_breaking_a_freeze_where_there_is_none_is_a_change_as_any(acme, change_status):
+    ended = change_status(**{"break-freeze": "The region is dark"})
+
+    assert ended.exit == 0
+    assert "Nothing is frozen: --break-freeze was not used." in ended.out
+    assert not AuditEntry.objects.filter(event="freeze.broken").exists()
 
 
 # --- interrupted ------------------------------------------------------------------------------------------------

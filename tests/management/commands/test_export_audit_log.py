@@ -12,6 +12,7 @@ import time_machine
 from django.conf import settings
 from django.db import transaction
 
+from hamr_portal.crypto import create_ring
 from hamr_portal.domain.audit import Event
 from hamr_portal.models import AuditEntry
 from hamr_portal.services import audit, keys
@@ -119,7 +120,9 @@ def done(folder: Path, *words: str) -> tuple[bytes, bytes]:
 
 
 @pytest.mark.slow
-def test_a_shell_gets_the_export_alone_verifies_it_and_may_close_the_pipe(tmp_path):
+def test_a_shell_gets_the_export_alone_verifies_it_and_may_close_the_pipe(tmp_path, settings):
+    settings.KEY_RING_FILE = tmp_path / "keyring"
+    create_ring(settings.KEY_RING_FILE)
     done(tmp_path, "migrate")
     done(tmp_path, "add_person", "mara@halden.example", "--role", "admin")
 

@@ -8,7 +8,9 @@ from django.utils import timezone
 
 from hamr_portal.domain.connections import ReadOutcome
 from hamr_portal.models import Snapshot
+from hamr_portal.templatetags._time import clock
 from tests import factories
+from tests.services import changing
 
 pytestmark = pytest.mark.django_db
 
@@ -212,3 +214,23 @@ def test_the_last_known_statuses_are_shown_while_the_key_ring_is_missing(run, se
     assert ended.exit == 0
     assert "In sync" in ended.out
     assert "portal.W005" in ended.err
+
+
+def test_a_freeze_is_said_above_the_table(run):
+    factories.pair()
+    freeze = changing.frozen()
+
+    ended = run("status")
+
+    assert ended.out.startswith(
+        f"Changes are frozen until {clock(freeze.ends_at, timezone.now())} by admin@halden.example: Quarter end"
+    )
+
+
+def test_a_freeze_is_in_what_programs_read(run):
+    factories.pair()
+    freeze = changing.frozen()
+
+    ended = run("status", "--json")
+
+    assert json.loads(ended.out)["freeze"]["ends_at"] == freeze.ends_at.isoformat()
