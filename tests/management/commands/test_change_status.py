@@ -553,6 +553,15 @@ def interrupt(_: object = None) -> None:
     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
 
+@pytest.fixture
+def control_c_interrupts():
+    """Control-C raises KeyboardInterrupt, also where a background shell started the tests with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("control_c_interrupts")
 def test_control_c_while_sending_leaves_the_truth_on_the_record(acme, change_status):
     acme.set_fault("acme-dr", "hang", verb="POST", acts=True)
     acme.on_post = interrupt
@@ -566,6 +575,7 @@ def test_control_c_while_sending_leaves_the_truth_on_the_record(acme, change_sta
     assert len(acme.posts) == 1
 
 
+@pytest.mark.usefixtures("control_c_interrupts")
 def test_control_c_before_it_is_confirmed_sends_nothing(acme, change_status):
     with once_recorded("change.prepared", interrupt):
         ended = change_status()
