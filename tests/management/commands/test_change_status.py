@@ -687,6 +687,7 @@ def test_two_at_once_are_one_request(acme, change_status):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("control_c_interrupts")
 def test_in_a_real_shell_from_an_empty_folder_to_a_verified_change_and_an_interrupted_one(simulator, tmp_path):
     sides = [simulator.add_organization("acme", "us1"), simulator.add_organization("acme-dr", "us5")]
     simulator.add_pair("acme", "acme-dr")
