@@ -22,7 +22,7 @@ from hamr_portal.domain.organizations import Credentials, Secret
 from hamr_portal.domain.pairs import Column
 from hamr_portal.domain.people import Action
 from hamr_portal.hamr_client import HamrError
-from hamr_portal.models import Change, Drill, Organization, Pair, Snapshot
+from hamr_portal.models import Change, Drill, Organization, Pair, Person, Snapshot
 
 from . import audit, connections, keys, outcomes
 from .moves import AlreadyMoved, move
@@ -228,10 +228,11 @@ def _ended(drill: Drill, by: Actor) -> bool:
 
 
 def _let_go(by: Actor) -> None:
-    over = Change.objects.filter(organization__drill__ended_at__isnull=False).select_related("organization", "author")
+    person = Person.objects.filter(email=by.name).first() if by.kind == "person" else None
+    over = Change.objects.filter(organization__drill__ended_at__isnull=False).select_related("organization")
     for change in over.filter(status__in=[*UNSETTLED, ChangeStatus.AWAITING_APPROVAL]):
         waits = change.status == ChangeStatus.AWAITING_APPROVAL
-        closed = {"closed_by": change.author, "closing_reason": "The drill ended."}
+        closed: dict[str, object] = {"closed_by": person, "closing_reason": "The drill ended."}
         closed |= {"settled_at": timezone.now(), "check_at": None}
         by_way_of, told = (Move.EXPIRE, {}) if waits else (Move.RESOLVE, closed)
         try:

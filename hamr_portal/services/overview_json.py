@@ -57,6 +57,7 @@ def _row_json(row: Row) -> dict[str, object]:
             for found in judgement.findings
         ],
         "change": _change_json(row.change),
+        "driven": _driven_json(row.driven),
         "primary": _side_json(row.primary),
         "secondary": _side_json(row.secondary),
     }
@@ -77,6 +78,14 @@ def _change_json(change: Change | None) -> dict[str, object] | None:
     }
 
 
+def _driven_json(change: Change | None) -> dict[str, object] | None:
+    """Give who drives the open change, or the one by which a side is still between two statuses."""
+    if change is None:
+        return None
+    offered = change.offered_to.email if change.offered_to is not None else None
+    return {"id": change.pk, "driver": change.driven_by.email, "offered_to": offered}
+
+
 def _side_json(row: SideRow | None) -> dict[str, object] | None:
     if row is None:
         return None
@@ -89,6 +98,8 @@ def _side_json(row: SideRow | None) -> dict[str, object] | None:
         "current": row.is_current,
         "status": known.name if known is not None else None,
         "status_number": side.status,
+        "between_since": side.transit.since.isoformat() if side.transit else None,
+        "between_since_is_known": side.transit.is_known if side.transit else None,
         "has_connection": side.has_connection,
         "says_primary": side.is_primary,
         "target_uuid": str(side.target_uuid) if side.target_uuid else None,

@@ -85,6 +85,16 @@ def of_changes(*, now: datetime) -> Version:
     return _version(now, Organization.objects.none(), Q(change__status__in=UNSETTLED))
 
 
+def of_drill(pk: int, *, now: datetime) -> Version:
+    """Give the version of one drill with its sides and its changes. Five queries."""
+    return _version(now, Organization.objects.filter(drill=pk), Q(change__organization__drill=pk))
+
+
+def of_drills(*, now: datetime) -> Version:
+    """Give the version of the list of drills; whether the stage answers is seen anew each minute. Five queries."""
+    return _version(now, Organization.objects.none(), Q(change__organization__drill__ended_at__isnull=True))
+
+
 def _version(now: datetime, sides: QuerySet[Organization], log: Q) -> Version:
     entry = audit.head().seq
     views = _views(Snapshot.objects.filter(organization__in=sides.values("pk")).order_by("pk"))

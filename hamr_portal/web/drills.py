@@ -12,12 +12,13 @@ from hamr_portal.crypto import KeyRingUnusable
 from hamr_portal.domain.drills import LASTS, Scene
 from hamr_portal.domain.people import Action, may
 from hamr_portal.models import Drill
-from hamr_portal.services import debriefs, drills, people
+from hamr_portal.services import debriefs, drills, people, versions
 
 from . import access
 from .access import requires
 from .actors import actor_of
 from .drill_forms import DrillForm
+from .refreshes import refreshes
 
 SHOWN = 20
 """So many drills are shown, the newest ones."""
@@ -25,6 +26,7 @@ SHOWN = 20
 
 @requires(Action.SEE_STATUS)
 @require_GET
+@refreshes(versions.of_drills)
 def index(request: HttpRequest) -> HttpResponse:
     """Show what can be practised, what is under way, and what was."""
     return _list(request, DrillForm())
@@ -54,6 +56,7 @@ def begin(request: HttpRequest) -> HttpResponse:
 
 @requires(Action.SEE_STATUS)
 @require_GET
+@refreshes(versions.of_drill)
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
     """Show what is expected in a drill, and what happened in it."""
     debrief = debriefs.debrief(get_object_or_404(Drill, pk=pk))

@@ -339,3 +339,38 @@ def test_a_form_that_grew_stale_while_it_was_read(demo: Demo, start: Start, way:
 
     assert len(demo.posts(f"halden-{pair}-dr")) == before + 1
     assert demo.record(mara.change)[-1][0] == "change.verified"
+
+
+def test_a_drill_from_its_begin_to_its_debrief(demo: Demo, start: Start, way: type[Way]) -> None:
+    mara = start()
+
+    mara.sign_in(OPERATOR)
+    mara.way.press(mara.page.get_by_role("link", name="What would fail tonight"))
+    mara.page.wait_for_url("**/readiness/")
+    mara.way.press(mara.page.get_by_role("contentinfo").get_by_role("link", name="Drills"))
+    mara.arrive("Drills")
+    mara.way.choose(mara.page.get_by_role("radio", name=re.compile("^Region dark")))
+    mara.way.press(mara.button("Begin the drill"))
+    mara.arrive(re.compile(r"^Drill \d+: region dark, under way\s*$"))
+    drill = mara.change
+    name = f"drill-{drill}-us5"
+    mara.way.press(mara.page.get_by_role("link", name=f"Drill: open {name}"))
+    mara.arrive(name)
+    expect(mara.page.locator("#found")).to_contain_text("Primary unreachable", timeout=PATIENCE)
+    mara.way.choose(mara.page.get_by_role("radio", name=re.compile("^FAILOVER")))
+    mara.way.press(mara.button("Drill: preview change"))
+    mara.arrive(f"Set {name} to FAILOVER?")
+    mara.say_why()
+    mara.way.tick(mara.page.get_by_role("checkbox"))
+    mara.way.type(mara.page.get_by_label(f"ype {name}"), name)
+    mara.way.press(mara.button(f"Drill: set {name} to FAILOVER"))
+    mara.arrive(f"Verified: {name} is FAILOVER")
+    said = demo.record(mara.change)
+    mara.way.press(mara.page.get_by_role("link", name="What is expected, and what happened"))
+    mara.arrive(f"Drill {drill}: region dark, goal reached")
+    mara.way.press(mara.button("End the drill"))
+    expect(mara.page.locator("#main")).to_contain_text("The drill is ended.")
+
+    assert said[-1][0] == "change.verified"
+    assert ("change.sending", OPERATOR) in said
+    assert [each for each in demo.ask("requests") if each["organization"].startswith("drill")] == []

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from io import StringIO
 
 import pytest
@@ -7,7 +8,8 @@ from django.utils import timezone
 from rich.console import Console
 
 from hamr_portal.domain.changes import ChangeStatus
-from hamr_portal.domain.connections import ReadOutcome
+from hamr_portal.domain.connections import HamrStatus, ReadOutcome
+from hamr_portal.domain.people import Role
 from hamr_portal.management.status_table import last_read, table
 from hamr_portal.services import overview, pulse
 from tests import factories
@@ -52,3 +54,18 @@ def test_a_pair_tells_which_change_is_open_on_it():
     assert f"change {change.pk}: halden-checkout-dr to FAILOVER" in text
     assert "by mara.lindqvist@halden.example" in text
     assert text.count("change ") == 1
+
+
+@pytest.mark.django_db
+def test_a_side_between_two_statuses_tells_for_how_long_and_who_drives_it_on():
+    now, printed = timezone.now(), StringIO()
+    _, secondary = factories.pair(status=HamrStatus.FAILOVER, at=now - timedelta(minutes=1))
+    change = opened(secondary, ChangeStatus.VERIFIED, at=now - timedelta(minutes=1))
+    change.offered_to = factories.person(Role.OPERATOR, "jonas.weber@halden.example")
+    change.save()
+
+    Console(file=printed, width=200).print(table(overview.overview(now=now), pulse.state(now=now)))
+
+    text = printed.getvalue()
+    assert "in FAILOVER for at least 1 min 0 s" in text
+    assert "driver: mara.lindqvist@halden.example, offered to jonas.weber@halden.example" in text

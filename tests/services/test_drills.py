@@ -26,12 +26,13 @@ from hamr_portal.domain.organizations import SITES, Site
 from hamr_portal.domain.pairs import Column
 from hamr_portal.domain.people import Role
 from hamr_portal.management.drill_stage import Stage
-from hamr_portal.models import Change, Drill, Freeze, News, Organization, Pair, Snapshot
+from hamr_portal.models import AuditEntry, Change, Drill, Freeze, News, Organization, Pair, Snapshot
 from hamr_portal.services import (
     audit,
     changes,
     connections,
     drills,
+    evidence_packs,
     imports,
     keys,
     metrics,
@@ -51,6 +52,7 @@ from hamr_portal.services import (
     versions,
     watch,
 )
+from hamr_portal.services.evidence_packs import Scope
 from hamr_portal.services.moves import AlreadyMoved
 from hamr_portal.services.organizations import Draft
 from hamr_portal.services.refusals import Frozen, NotAllowed
@@ -242,6 +244,24 @@ def test_what_is_open_in_a_drill_ends_with_it(before: ChangeStatus, after: Chang
     change.refresh_from_db()
     assert change.status == after
     assert change.closing_reason == ("The drill ended." if after == ChangeStatus.RESOLVED else "")
+    assert (change.closed_by and change.closed_by.email) == (
+        changing.operator().name if after == ChangeStatus.RESOLVED else None
+    )
+
+
+def test_nobody_is_said_to_have_closed_what_a_worker_ended():
+    drill = begun()
+    change = changing.standing(sides(drill)[1], ChangeStatus.UNKNOWN)
+    Drill.objects.filter(pk=drill.pk).update(ends_at=timezone.now())
+
+    drills.tidy(by=factories.WORKER)
+
+    change.refresh_from_db()
+    assert (change.status, change.closed_by, change.closing_reason) == ("RESOLVED", None, "The drill ended.")
+    (last,) = AuditEntry.objects.filter(event=Event.CHANGE_RESOLVED)
+    assert (last.actor_kind, last.change) == ("worker", change.pk)
+    told = evidence_packs.make(Scope(change=fresh(change)), by=factories.ADMIN).changes[0]
+    assert "who closed it" not in told.differs
 
 
 def test_what_somebody_else_settles_meanwhile_is_theirs():

@@ -10,7 +10,8 @@ from django.utils import timezone
 
 from hamr_portal.domain.changes import ChangeStatus
 from hamr_portal.domain.connections import ReadOutcome
-from hamr_portal.models import Organization, Snapshot
+from hamr_portal.domain.people import Role
+from hamr_portal.models import Change, Organization, Snapshot
 from hamr_portal.services import freezes, overview
 from hamr_portal.services.overview import Filters
 from hamr_portal.services.overview_json import as_json
@@ -46,7 +47,7 @@ def test_a_pair_reads_in_the_words_of_the_domain():
     assert (row["name"], row["paired"], row["group"], row["verdict"]) == ("Checkout", True, "IN_SYNC", "IN_SYNC")
     assert (row["join"], row["since"]) == ("AGREE", NOW.isoformat())
     assert row["findings"] == [{"finding": "BOTH_PASSIVE", "organization": None}]
-    assert row["change"] is None
+    assert (row["change"], row["driven"]) == (None, None)
     assert row["primary"] == {
         "organization": primary.name,
         "site": "us1",
@@ -54,6 +55,8 @@ def test_a_pair_reads_in_the_words_of_the_domain():
         "current": True,
         "status": "PASSIVE",
         "status_number": 2,
+        "between_since": None,
+        "between_since_is_known": None,
         "has_connection": True,
         "says_primary": True,
         "target_uuid": str(secondary.uuid),
@@ -155,3 +158,16 @@ def test_a_pair_names_the_change_that_is_open_on_it(status: ChangeStatus, verdic
         "since": NOW.isoformat(),
         "url": reverse("change", kwargs={"pk": change.pk}),
     }
+
+
+def test_a_side_between_two_statuses_tells_since_when_and_who_drives_it_on():
+    _, secondary = factories.pair(status=3, at=NOW)
+    change = opened(secondary, ChangeStatus.VERIFIED, at=NOW)
+    Change.objects.update(offered_to=factories.person(Role.OPERATOR, "jonas.weber@halden.example"))
+
+    (row,) = shown()["pairs"]
+
+    assert (row["secondary"]["status"], row["secondary"]["between_since"]) == ("FAILOVER", NOW.isoformat())
+    assert row["secondary"]["between_since_is_known"] is False
+    assert row["change"] is None
+    assert row["driven"] == {"id": change.pk, "driver": AUTHOR, "offered_to": "jonas.weber@halden.example"}
