@@ -292,3 +292,14 @@ def test_a_comment_that_is_being_typed_outlives_a_refresh(page: Page, simulator:
 
     expect(page.locator("#changes")).to_contain_text("Final")
     expect(comment).to_have_value("INC-4473, by")
+
+
+def test_what_was_changed_outside_stands_at_each_width(page: Page, simulator: Simulator) -> None:
+    a_pair(simulator)
+    simulator.write_aside("acme", 3, "priya.raman@halden.example")
+    changing.look(*Organization.objects.all())
+    sign_in(page, Role.OPERATOR)
+    page.goto("/changes/")
+    expect(page.get_by_role("button", name="Acknowledge")).to_be_visible()
+
+    assert troubles(page) == []
