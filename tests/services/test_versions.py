@@ -13,12 +13,12 @@ from hamr_portal.domain.audit import Event
 from hamr_portal.domain.changes import ChangeStatus
 from hamr_portal.domain.connections import ReadOutcome
 from hamr_portal.models import Change, LogLine, Organization, Snapshot, Worker
-from hamr_portal.services import audit, versions
+from hamr_portal.services import audit, drills, versions
 from hamr_portal.simulator import Simulator
 from tests import factories
 from tests.open_changes import opened
 
-from . import changing
+from . import changing, practising
 
 pytestmark = pytest.mark.django_db
 
@@ -290,3 +290,21 @@ def test_a_version_costs_as_many_queries_for_many_as_for_one(
         versions.of_everything(now=NOW)
     with django_assert_num_queries(5):
         versions.of_organization("halden-checkout", now=NOW)
+
+
+def test_what_happens_in_a_drill_makes_another_version_of_it_and_of_the_list() -> None:
+    drill = practising.begun()
+
+    def shown() -> tuple[object, object]:
+        return versions.of_drill(drill.pk, now=NOW).parts, versions.of_drills(now=NOW).parts
+
+    before = shown()
+    assert shown() == before
+    Snapshot.objects.filter(organization__column="PRIMARY").update(answered_at=NOW)
+    read = shown()
+    assert read[0] != before[0]
+    drills.end(drill, by=changing.operator())
+    ended = shown()
+
+    assert ended[0] != read[0]
+    assert ended[1] != read[1]
