@@ -13,6 +13,7 @@ from rich.text import Text
 from hamr_portal.domain.findings import Group
 from hamr_portal.services.overview import Overview, Row, SideRow
 from hamr_portal.services.pulse import Pulse, WorkerState
+from hamr_portal.templatetags._findings import clocks
 from hamr_portal.templatetags._looks import read_words
 from hamr_portal.templatetags._time import span
 
@@ -49,6 +50,9 @@ def _pair(row: Row, now: datetime) -> Text:
         change = row.change
         text.append(f"\nchange {change.pk}: {change.organization.name} to {change.target.name}")
         text.append(f"\nby {change.author.email}", style="dim")
+    for clock in clocks(row):
+        where, at_least = f" on {clock.site}" if clock.site else "", "" if clock.is_known else "at least "
+        text.append(f"\nin {clock.status}{where} for {at_least}{span(now - clock.since)}")
     if row.driven is not None:
         offered = f", offered to {row.driven.offered_to.email}" if row.driven.offered_to is not None else ""
         text.append(f"\ndriver: {row.driven.driven_by.email}{offered}", style="dim")
@@ -63,9 +67,6 @@ def _side(row: Row, side: SideRow | None, now: datetime) -> Text:
     if side.side.contradicts_column:
         text.append(" says primary" if side.side.is_primary else " says secondary", style="red")
     text.append(f" {_age(side, now)}", style="dim")
-    if side.side.transit is not None and side.is_current:
-        at_least = "" if side.side.transit.is_known else "at least "
-        text.append(f"\nin {side.status_name} for {at_least}{span(now - side.side.transit.since)}")
     if not side.side.answers and side.side.outcome is not None:
         text.append(f"\n{last_read(side)}", style="red")
     return text

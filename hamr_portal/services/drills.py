@@ -201,8 +201,8 @@ def turn(number: int, *, by: Actor) -> None:
 
 def end(drill: Drill, *, by: Actor) -> None:
     """End a drill: its pair is not read any more, and on no list. Raises `AlreadyOver`, `people.NotAllowed`."""
-    entitled(by, Action.RUN_DRILLS)
-    if not _ended(drill, by):
+    person = entitled(by, Action.RUN_DRILLS)
+    if not _ended(drill, by, person):
         raise AlreadyOver(f"{drill} is over already.")
 
 
@@ -215,7 +215,7 @@ def tidy(*, by: Actor) -> None:
     _let_go(by)
 
 
-def _ended(drill: Drill, by: Actor) -> bool:
+def _ended(drill: Drill, by: Actor, person: Person | None = None) -> bool:
     now = timezone.now()
     with transaction.atomic():
         if not Drill.objects.under_way().filter(pk=drill.pk).update(ended_at=now, ended_by=by.name):
@@ -223,12 +223,11 @@ def _ended(drill: Drill, by: Actor) -> bool:
         Organization.objects.filter(drill=drill).update(disabled_at=now)
         name = domain.name_of(drill.pk, Column.PRIMARY)
         audit.append(Event.DRILL_ENDED, by=by, organization=name, data=_told(drill))
-    _let_go(by)
+    _let_go(by, person)
     return True
 
 
-def _let_go(by: Actor) -> None:
-    person = Person.objects.filter(email=by.name).first() if by.kind == "person" else None
+def _let_go(by: Actor, person: Person | None = None) -> None:
     over = Change.objects.filter(organization__drill__ended_at__isnull=False).select_related("organization")
     for change in over.filter(status__in=[*UNSETTLED, ChangeStatus.AWAITING_APPROVAL]):
         waits = change.status == ChangeStatus.AWAITING_APPROVAL

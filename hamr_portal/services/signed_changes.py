@@ -107,7 +107,7 @@ def _people(change: Change, genuine: Sequence[AuditEntry], held: Held) -> None:
         now = person.email if person is not None else None
         if entry is None:
             held.rests_on_nothing(names[attribute], now, is_told=bool(genuine))
-        elif person is None and entry.actor_kind != "person":
+        elif person is None and entry.actor_kind == "worker":
             continue  # a worker closed it, with the drill that it was of
         elif (now or "").casefold() != entry.actor_name.casefold():
             held.differs(names[attribute], entry.actor_name, now)

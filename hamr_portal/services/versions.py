@@ -91,8 +91,11 @@ def of_drill(pk: int, *, now: datetime) -> Version:
 
 
 def of_drills(*, now: datetime) -> Version:
-    """Give the version of the list of drills; whether the stage answers is seen anew each minute. Five queries."""
-    return _version(now, Organization.objects.none(), Q(change__organization__drill__ended_at__isnull=True))
+    """Give the version of the list of drills, of which neither readings nor what is read back say anything.
+
+    Whether the stage answers is seen anew each minute.
+    """
+    return _version(now, Organization.objects.none(), Q(pk__in=()))
 
 
 def _version(now: datetime, sides: QuerySet[Organization], log: Q) -> Version:

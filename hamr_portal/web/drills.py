@@ -84,15 +84,17 @@ def _runs(request: HttpRequest) -> bool:
 
 
 def _list(request: HttpRequest, form: DrillForm, *, status: int = 200) -> HttpResponse:
-    current = drills.under_way()
+    current, runs = drills.under_way(), _runs(request)
+    stage_answers = settings.DRILL_PORT is not None and drills.stage_answers()
     context = {
         "form": form,
         "scenes": list(Scene),
         "current": current,
         "listed": debriefs.listed(limit=SHOWN),
         "port": settings.DRILL_PORT,
-        "stage_answers": settings.DRILL_PORT is not None and drills.stage_answers(),
+        "stage_answers": stage_answers,
+        "has_form": runs and stage_answers and current is None,
         "lasts": LASTS.total_seconds(),
-        "runs_drills": _runs(request),
+        "runs_drills": runs,
     }
     return render(request, "drills/list.html", context, status=status)

@@ -277,12 +277,16 @@ def test_the_largest_words_stay_inside_their_lane(page: Page, simulator: Simulat
     assert {width: rim for width, rim in rims.items() if rim < 8} == {}
 
 
-def test_a_comment_that_is_being_typed_outlives_a_refresh(page: Page, simulator: Simulator) -> None:
+def see_what_was_changed_outside(page: Page, simulator: Simulator) -> None:
     a_pair(simulator)
     simulator.write_aside("acme", 3, "priya.raman@halden.example")
     changing.look(*Organization.objects.all())
     sign_in(page, Role.OPERATOR)
     page.goto("/changes/")
+
+
+def test_a_comment_that_is_being_typed_outlives_a_refresh(page: Page, simulator: Simulator) -> None:
+    see_what_was_changed_outside(page, simulator)
     comment = page.get_by_placeholder("done by hand")
     comment.fill("INC-4473, by")
     comment.blur()
@@ -295,11 +299,7 @@ def test_a_comment_that_is_being_typed_outlives_a_refresh(page: Page, simulator:
 
 
 def test_what_was_changed_outside_stands_at_each_width(page: Page, simulator: Simulator) -> None:
-    a_pair(simulator)
-    simulator.write_aside("acme", 3, "priya.raman@halden.example")
-    changing.look(*Organization.objects.all())
-    sign_in(page, Role.OPERATOR)
-    page.goto("/changes/")
+    see_what_was_changed_outside(page, simulator)
     expect(page.get_by_role("button", name="Acknowledge")).to_be_visible()
 
     assert troubles(page) == []

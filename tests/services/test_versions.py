@@ -308,3 +308,12 @@ def test_what_happens_in_a_drill_makes_another_version_of_it_and_of_the_list() -
 
     assert ended[0] != read[0]
     assert ended[1] != read[1]
+
+
+def test_what_is_read_back_for_a_real_change_is_nothing_to_the_list_of_drills(checkout: Organization) -> None:
+    opened(Organization.objects.select_related("snapshot", "pair").get(pk=checkout.pk), ChangeStatus.UNKNOWN)
+    before = versions.of_drills(now=NOW).parts
+
+    LogLine.objects.update(times=2)
+
+    assert versions.of_drills(now=NOW).parts == before

@@ -80,6 +80,17 @@ def test_everybody_sees_drills_and_who_may_is_offered_to_begin_one(
     assert "Nobody has practised here yet." in shown
 
 
+def test_without_script_no_page_is_loaded_anew_under_a_choice(
+    operator: Client, viewer: Client, on_stage: Simulator
+) -> None:
+    anew = '<meta http-equiv="refresh"'
+
+    assert anew not in operator.get(reverse("drills")).content.decode()
+    assert anew in viewer.get(reverse("drills")).content.decode()
+    begun()
+    assert anew in operator.get(reverse("drills")).content.decode()
+
+
 def test_without_a_port_the_page_says_how_to_set_drills_up(operator: Client) -> None:
     shown = page(operator.get(reverse("drills")))
     refused = operator.post(reverse("drill_new"), {"scene": "REGION_DARK"})
