@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Condition
 from typing import Any
 
 import pytest
+from django.core.signals import request_finished, request_started
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 CHROMIUM = os.environ.get("E2E_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
@@ -51,7 +53,37 @@ def _is_error(message: ConsoleMessage) -> bool:
 
 
 @pytest.fixture
-def page(browser: Browser, live_server: Any, request: pytest.FixtureRequest) -> Iterator[Page]:
+def wait_until_served() -> Iterator[Callable[[], None]]:
+    """Wait until no request is under way any more: its tables are emptied next, and SQLite in memory does not wait."""
+    under_way, ended = 0, Condition()
+
+    def count(by: int) -> None:
+        nonlocal under_way
+        with ended:
+            under_way += by
+            ended.notify_all()
+
+    def start(**_: object) -> None:
+        count(+1)
+
+    def finish(**_: object) -> None:
+        count(-1)
+
+    def wait() -> None:
+        with ended:
+            assert ended.wait_for(lambda: under_way <= 0, timeout=30)
+
+    request_started.connect(start)
+    request_finished.connect(finish)
+    yield wait
+    request_started.disconnect(start)
+    request_finished.disconnect(finish)
+
+
+@pytest.fixture
+def page(
+    browser: Browser, live_server: Any, request: pytest.FixtureRequest, wait_until_served: Callable[[], None]
+) -> Iterator[Page]:
     """A page on the running portal; any error in its console fails the test, unless it is to lose contact."""
     context = browser.new_context(base_url=live_server.url, viewport={"width": 1440, "height": 900})
     page = context.new_page()
@@ -64,5 +96,6 @@ def page(browser: Browser, live_server: Any, request: pytest.FixtureRequest) -> 
         Path(shots).mkdir(parents=True, exist_ok=True)
         page.screenshot(path=f"{shots}/{request.node.name}.png", full_page=True)
     context.close()
+    wait_until_served()
     if request.node.get_closest_marker("loses_contact") is None:
         assert errors == []
